@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from gcd_hpc import cli
 from gcd_hpc.campaign.ledger import LedgerReader
 from gcd_hpc.store.run_directory import RunDirectory
+from tests import commands
 from tests.smoke import SEARCH
 
 ROOT = Path(__file__).parents[1]
@@ -187,11 +188,8 @@ def test_a_corrected_file_runs_in_the_directory_of_the_failed_first_start(tmp_pa
 
 @pytest.mark.lammps
 def test_a_complete_search_says_so_at_once(searched):
-    began = time.monotonic()
-    done = call(*SEARCH, "--run-dir", str(searched))
-    assert done.returncode == 0
-    assert "the campaign is complete" in done.stdout
-    assert time.monotonic() - began < 3.0
+    text = commands.call(*SEARCH, "--run-dir", str(searched), hidden=("lammps", "torch", "parsl"))
+    assert "the campaign is complete" in text
 
 
 @pytest.mark.lammps

@@ -7,7 +7,7 @@ import re
 from itertools import combinations
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gcd_hpc.config.elements import check_elements, check_mu
 from gcd_hpc.config.miller import (
@@ -19,7 +19,7 @@ from gcd_hpc.config.miller import (
     three_direction,
     three_plane,
 )
-from gcd_hpc.config.section import Auto, Section, refuse
+from gcd_hpc.config.section import Auto, NonNegativeFloat, Section, refuse
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 MillerIndex = Annotated[int, Field(ge=-200, le=200)]

@@ -6,7 +6,7 @@ Lengths are in Å, energies in eV or, where the name says so, in J/m^2.
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad, slabs_of
 from gcd_hpc.config.explore import ExploreConfig
@@ -22,7 +22,7 @@ from gcd_hpc.config.learning import (
     VoxelConfig,
 )
 from gcd_hpc.config.ranking import RankingConfig
-from gcd_hpc.config.section import Fraction, NonNegativeInt, Section, refuse
+from gcd_hpc.config.section import Fraction, NonNegativeInt, PositiveFloat, Section, refuse
 from gcd_hpc.config.simulation import (
     CalculatorConfig,
     PotentialConfig,

@@ -5,9 +5,17 @@ Lengths are in Å, energies in J/m^2.
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from gcd_hpc.config.section import Fraction, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    refuse,
+)
 from gcd_hpc.config.simulation import MolecularDynamicsConfig
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field
 
-from gcd_hpc.config.section import Section
+from gcd_hpc.config.section import NonNegativeFloat, Section
 from gcd_hpc.errors import ConfigError
+
+Length = Annotated[float, Field(ge=0.001, le=100.0)]
 
 
 class CountGuidance(Section):
@@ -40,9 +42,9 @@ class ImageTarget(Section):
     """
     axis: Literal["x", "y"]
     """In-plane axis of the boundary's cell along which one looks."""
-    pixel_a: PositiveFloat
+    pixel_a: Length
     """Edge of a square pixel, Å."""
-    blur_a: PositiveFloat
+    blur_a: Length
     """Width at half of its height of the Gaussian that an atom is seen as, Å."""
     noise: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
     """Standard deviation of a pixel's noise, as a share of the difference between the brightest

@@ -4,13 +4,15 @@ structures a model learns from.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gcd_hpc.config.section import (
     Auto,
     Depth,
     Fraction,
+    NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     Section,
     refuse,

@@ -6,11 +6,19 @@ Lengths are in Å, energies in eV.
 import re
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gcd_hpc.config.campaign import MOST_ROUNDS, Name
 from gcd_hpc.config.guidance import SpectrumGuidance
-from gcd_hpc.config.section import Depth, Fraction, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import (
+    Depth,
+    Fraction,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    refuse,
+)
 from gcd_hpc.config.simulation import PotentialConfig
 
 Density = Annotated[float, Field(ge=0.01, le=100.0)]

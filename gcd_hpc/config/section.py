@@ -7,10 +7,12 @@ from pydantic_core import PydanticCustomError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Auto = Literal["auto"]
-# Every count has an upper end far beyond any campaign, so that no number in a file can fill the
-# memory or run over where it is used as a machine integer.
+# Every number has ends far beyond any campaign, so that none in a file can fill the memory, run
+# over where it is used as a machine integer, or vanish where it divides.
 PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=1_000_000_000)]
+PositiveFloat = Annotated[float, Field(ge=1e-12, le=1e12)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, le=1e12)]
 Depth = Annotated[int, Field(gt=0, le=1000)]
 """Number of layers of a network. More would take for ever to make, before any memory is filled."""
 Measure = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]

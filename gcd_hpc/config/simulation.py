@@ -7,12 +7,14 @@ import re
 from math import ceil
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gcd_hpc.config.section import (
     Auto,
     Fraction,
+    NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     Section,
     refuse,

@@ -5,9 +5,16 @@ which candidates are relaxed first.
 import re
 from typing import Literal
 
-from pydantic import NonNegativeFloat, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from gcd_hpc.config.section import Auto, NonNegativeInt, PositiveInt, Section, refuse
+from gcd_hpc.config.section import (
+    Auto,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    refuse,
+)
 
 Scheduler = Literal["none", "slurm", "pbs", "lsf", "flux"]
 LOGIN_SCHEDULERS = ("slurm", "pbs")

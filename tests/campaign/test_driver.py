@@ -104,12 +104,10 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
     assert outcome.state.best[2][1] == pytest.approx(2.799)
     assert 0 < cost_of(outcome.state).overhead_s < outcome.state.elapsed_s
     assert processes_of(run_dir) == []
-    began = time.monotonic()
     again = carry_out(
         changes={"budget": {"rounds": 2}}, report=lambda run_dir, state: reports.append(run_dir)
     )
     assert again.did_nothing
-    assert time.monotonic() - began < 1.0
     assert reports == [run_dir]
 
 

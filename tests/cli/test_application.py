@@ -1,9 +1,7 @@
 """The doors of the command line: help, version, completion, terminals, and what is missing."""
 
 import json
-import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -25,35 +23,10 @@ from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import doctor
 from gcd_hpc.workers.allocation import resolve
 from tests.campaign.histories import opened
+from tests.commands import call
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "campaigns" / "smoke.yaml")
-# Fails on the first import of a name, as if the package were not installed.
-HIDE = """
-import sys
-for name in {hidden!r}:
-    sys.modules[name] = None
-sys.argv = ["gcd-hpc", *{words!r}]
-from gcd_hpc.cli import main
-from gcd_hpc.workers.allocation import resolve
-from tests.campaign.histories import opened
-main()
-"""
-
-
-def call(*words: str, hidden: tuple[str, ...] = (), **environment: str) -> str:
-    """What a command prints, with some packages hidden; standard error included."""
-    code = HIDE.format(hidden=hidden, words=words)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=os.environ | environment,
-        timeout=120,
-    )
-    text = done.stdout.decode(errors="replace")
-    assert "Traceback" not in text, text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -188,14 +161,6 @@ def test_a_campaign_without_torch_is_refused_before_its_search(tmp_path):
     text = call("campaign", SMOKE, "--run-dir", str(tmp_path / "run"), hidden=("torch",))
     assert re.fullmatch(r"gcd-hpc: training: \S+ has no torch; pip install .*\n", text)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_check_takes_half_a_second_of_processor_time():
-    """0.4 s on the machine that it was written on; twice that is left for slower ones."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    call("check", SMOKE)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
 def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ from tests.config.conftest import MINIMAL
         ("name", 5, "must be text, got 5 (put it in quotes)"),
         ("potential.pair_style", None, "must be text, got nothing"),
         # Alternatives
-        ("voxels.scale", -1, "must be greater than 0 or 'auto', got -1"),
+        ("voxels.scale", -1, "must be at least 1e-12 or 'auto', got -1"),
         ("voxels.scale", "std", "must be a number or 'auto', got 'std'"),
         ("training.compile", "maybe", "must be true or false or 'auto', got 'maybe'"),
         # What YAML 1.1 would have changed silently
@@ -118,6 +118,8 @@ def test_directions_that_are_no_box_axes_are_refused(message_with):
         ("seed", 2**63, "must be less than 9.22337e+18"),
         ("search.num_tries", 10**30, "must be at most 1e+09"),
         ("boundary.lower.x", [300, -100, 0], "must be at most 200"),
+        ("training.learning_rate", 1e-300, "must be at least 1e-12"),
+        ("search.perturbation", 1e300, "must be at most 1e+12"),
     ],
 )
 def test_numbers_that_no_machine_could_carry_out_are_refused(message_with, key, value, expected):

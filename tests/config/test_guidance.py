@@ -50,7 +50,7 @@ def test_entries_are_of_the_kind_that_their_property_says(load):
         ),
         (
             "[{property: image, target: {file: a.png, axis: x, pixel_a: -1, blur_a: 1}}]",
-            "guidance[0].target.pixel_a: must be greater than 0, got -1",
+            "guidance[0].target.pixel_a: must be at least 0.001, got -1",
         ),
     ],
 )

@@ -1,7 +1,5 @@
 """Moves: what each changes, and what it leaves as it is."""
 
-from time import process_time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -390,27 +388,6 @@ def test_many_moves_of_one_kind_change_n_but_neither_the_size_nor_the_place_of_t
         assert abs(boundary_height(parent, frame) - frame.centre) < 3.0
         assert frame.bottom == pytest.approx(parent.positions[:, 2].min())
         assert frame.top < parent.positions[:, 2].max() + W_TWIST.plane_spacing
-
-
-# Cost.
-
-
-@pytest.mark.parametrize(("repeats", "limit"), [((1, 1), 2e-3), ((4, 4), 20e-3)])
-@pytest.mark.parametrize("move", [*LOCAL_MOVES, "crossover"])
-def test_a_move_takes_little_time(move, repeats, limit):
-    """2 ms for 340 atoms, 20 ms for 5,440: the fastest of ten, in processor time."""
-    frame = Frame.build(W_TWIST.replicated(*repeats), SLABS, 80.0)
-    parent = made_up(frame)
-    window = draw_window(parent, frame, CONFIG, rng())
-    seconds = []
-    for seed in range(10):
-        begun = process_time()
-        if move == "crossover":
-            crossover(parent, parent, frame, rng(seed))
-        else:
-            LOCAL_MOVES[move](parent, frame, window, rng(seed))
-        seconds.append(process_time() - begun)
-    assert min(seconds) < limit
 
 
 def test_trees_of_points_count_periodic_images_along_x_and_y_alone():
