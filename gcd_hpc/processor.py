@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def processor_s() -> float:
             times = psutil.Process(pid).cpu_times()
             total += times.user + times.system
     return total
+
+
+def spent_s(work: Callable[[], object]) -> float:
+    """Processor time that some work takes in this process and its children, s."""
+    before_s = processor_s()
+    work()
+    return max(0.0, processor_s() - before_s)
 
 
 def _children() -> list[int]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gcd_hpc.processor import processor_s
+from gcd_hpc.processor import spent_s
 from gcd_hpc.stages.record import Record, find_record
 from gcd_hpc.stages.table import Task
 from gcd_hpc.store.run_directory import RunDirectory
@@ -34,12 +34,14 @@ class TaskRequest:
     """Number of chunks of a round, each a file of a launched sampling."""
 
 
-def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
+def carry_out(request: TaskRequest, work: Callable[[], float]) -> Record:
     """Run one task in this process, unless its product exists already.
 
+    Args:
+        work: makes the product, and returns the processor time that it took, s.
+
     Returns:
-        Record of the task; if the task ran here, with the wall and processor time from the call to
-            its end.
+        Record of the task; if the task ran here, with its wall and processor time.
     """
     run_dir, task = Path(request.run_dir), Task.parse(request.task)
     before = find_record(run_dir, task, request.num_chunks)
@@ -47,14 +49,12 @@ def carry_out(request: TaskRequest, work: Callable[[], object]) -> Record:
         return before
     with _sign_of_life(RunDirectory(run_dir).begun(request.task), request.cores):
         started, clock = time.time(), time.monotonic()
-        before_s = processor_s()
-        work()
+        cpu_s = work()
         seconds = time.monotonic() - clock
-        cpu_s = max(0.0, processor_s() - before_s)
     record = find_record(run_dir, task, request.num_chunks)
     if record is None:
         raise RuntimeError(f"{task.name} ended without its product")
-    # Ranks that Slurm starts are no children of this process, and only the record has their time.
+    # Ranks that Slurm starts are no children of a launch, and only the record has their time.
     cpu_s = max(cpu_s, record.cpu_s or 0.0)
     return replace(record, started=started, seconds=seconds, cores=request.cores, cpu_s=cpu_s)
 
@@ -92,8 +92,9 @@ def call_stage(
     # A late import: only the worker loads torch or LAMMPS.
     import importlib
 
-    def work() -> None:
-        getattr(importlib.import_module(module), function)(request.run_dir, *arguments)
+    def work() -> float:
+        stage = getattr(importlib.import_module(module), function)
+        return spent_s(lambda: stage(request.run_dir, *arguments))
 
     with _worker_errors():
         return carry_out(request, work)

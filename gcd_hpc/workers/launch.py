@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +15,11 @@ from gcd_hpc.config.shipped import install_command
 from gcd_hpc.errors import LaunchError
 from gcd_hpc.processor import RunningClock
 from gcd_hpc.stages.launched import ERROR_NAME, PAUSED, STARTED_NAME, reported_error
+from gcd_hpc.workers import reaper
 from gcd_hpc.workers.backend import PausedError, ProcessLostError
 from gcd_hpc.workers.reaper import HAS_SAFE_PATH
 
-LOOK_S = 0.5
+LOOK_S = 0.1
 """Interval between two checks of a launch."""
 MIN_SILENT_S = 120.0
 SILENT_GAPS = 20.0
@@ -127,17 +129,26 @@ class Silence:
 
 
 def run(
-    line: Sequence[str], log: Path, environment: Mapping[str, str], progress: Path | None = None
-) -> None:
+    line: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    progress: Path | None = None,
+    closing: threading.Event | None = None,
+) -> float:
     """Run a launch line in a process group of its own, with its output in ``log``.
 
     Args:
         progress: a second file, beside the log, that the launch updates while it works.
+        closing: ends the launch when it is set.
+
+    Returns:
+        Processor time of its processes on this node, s.
 
     Raises:
         LaunchError: if it cannot be started or ends with an error; the message ends with the last
             lines of the log.
-        ProcessLostError: if one of its processes was killed, or if it hung and was ended.
+        ProcessLostError: if one of its processes was killed, or if it was ended because it hung or
+            the workers close.
         PausedError: if it paused with a checkpoint.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +172,8 @@ def run(
         except OSError as error:
             raise LaunchError(f"{line[0]} cannot be started: {error.strerror}") from error
         try:
-            code = _wait(process, Silence(started, log, progress or log), log)
+            silence = Silence(started, log, progress or log)
+            code, spent_s = _wait(process, silence, log, closing or threading.Event())
         finally:
             _end_group(process)
             started.unlink(missing_ok=True)
@@ -170,26 +182,46 @@ def run(
         text = file.read().decode(errors="replace")
     if code or FORKER_END.search(text):
         raise _error(text, log, code)
+    return spent_s
 
 
-def _wait(process: subprocess.Popen[bytes], silence: Silence, log: Path) -> int:
-    """Wait for a launch, end it if it hangs, and return its exit code."""
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(LOOK_S)
+def _wait(
+    process: subprocess.Popen[bytes], silence: Silence, log: Path, closing: threading.Event
+) -> tuple[int, float]:
+    """Wait for a launch and end it if it hangs; return its exit code and processor time in s."""
+    while (ended := _ended(process)) is None:
+        if closing.wait(LOOK_S):
+            _ask_to_end(process, reaper.GRACE_S)
+            raise ProcessLostError(f"the launch was ended with the workers; see {log}")
         silent_s = silence.too_long_s()
         if silent_s is not None:
-            # SIGTERM first: srun then ends its processes on other nodes.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
+            _ask_to_end(process, GRACE_S)
             what = (
                 "made no progress for {:.0f} s, far longer than before,"
                 if silence.has_started
                 else "did not start all its processes within {:.0f} s"
             )
             raise ProcessLostError(f"the launch {what.format(silent_s)} and was ended; see {log}")
+    return ended
+
+
+def _ended(process: subprocess.Popen[bytes]) -> tuple[int, float] | None:
+    """Exit code and processor time in s, with all descendants that were waited for; None before the
+    end.
+    """
+    pid, status, used = os.wait4(process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_utime + used.ru_stime
+
+
+def _ask_to_end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """End a launch by SIGTERM, so that srun ends its processes on other nodes as well."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
-"""Backend on Parsl: worker pools run functions, and a head pool runs launch lines."""
+"""Backend on Parsl: worker pools run functions, and a head runs launch lines."""
 
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -62,6 +63,7 @@ class ParslBackend:
         """
         self._site, self._run_dir = site, run_dir
         self._has_lost_pool = False
+        self._closing = threading.Event()
         with ExitStack() as stack:
             stack.enter_context(logging_to(RunDirectory(run_dir).workers_log))
             if site.driver == "login" and site.scheduler == "slurm":
@@ -75,7 +77,8 @@ class ParslBackend:
             except Exception as error:
                 raise BackendStartError(f"Parsl did not start: {error}") from error
             self._stack = stack.pop_all()
-        functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: call_launch}
+        launch = call_launch if site.driver == "login" else self._launch
+        functions = {WORKERS: call_stage, SAMPLING: call_stage, HEAD: launch}
         self._apps = {
             label: PythonApp(call, data_flow_kernel=kernel, executors=[label])
             for label, call in functions.items()
@@ -103,6 +106,10 @@ class ParslBackend:
         future = self._apps[label](request, *arguments)
         future.add_done_callback(lambda done: self._pass_on(done, outcome))
         return outcome
+
+    def _launch(self, request: TaskRequest, site: dict[str, Any], call: StageCall) -> Record:
+        """Run a parallel job from a thread of the driver, which ends it when the workers close."""
+        return call_launch(request, site, call, self._closing)
 
     def _pass_on(self, done: "Future[Record]", outcome: "Future[Record]") -> None:
         """Pass the result or translated error of a task on. Runs in a thread of Parsl."""
@@ -144,6 +151,7 @@ class ParslBackend:
 
     def close(self) -> None:
         """See ``Backend.close``."""
+        self._closing.set()
         if reason := self._watch.dead_interchange():
             self._give_up(reason)
         try:
@@ -158,21 +166,30 @@ class ParslBackend:
         if self._site.driver == "login":
             return {}
         sampling = self._site.sampling.num_workers if self._site.mode == "asynchronous" else 1
-        return {WORKERS: self._site.relaxation.num_workers, SAMPLING: sampling, HEAD: 1}
+        return {WORKERS: self._site.relaxation.num_workers, SAMPLING: sampling}
 
 
-def call_launch(request: TaskRequest, site: dict[str, Any], call: StageCall) -> Record:
-    """Run a parallel job from a Parsl worker that waits for it.
+def call_launch(
+    request: TaskRequest,
+    site: dict[str, Any],
+    call: StageCall,
+    closing: threading.Event | None = None,
+) -> Record:
+    """Run a parallel job from the head, which waits for it.
 
-    The launch line is made here, not in the driver, because the nodes of a job that Parsl submitted
-    are known only inside that job.
+    The launch line is made here, not before, because the nodes of a job that Parsl submitted are
+    known only inside that job.
+
+    Args:
+        closing: ends the job when it is set.
     """
     run_dir = RunDirectory(request.run_dir)
     line, environment = launch_of(SiteConfig.model_validate(site), request, call)
 
     progress = STAGES[Task.parse(request.task).stage].progress
     watched = progress(run_dir, call.arguments[0]) if progress is not None else None
-    return carry_out(request, lambda: run(line, run_dir.log(request.task), environment, watched))
+    log = run_dir.log(request.task)
+    return carry_out(request, lambda: run(line, log, environment, watched, closing))
 
 
 def launch_of(

@@ -1,4 +1,4 @@
-"""Parsl configuration of a site: worker pools for functions, and a head pool for launch lines."""
+"""Parsl configuration of a site: worker pools for functions, and a head for launch lines."""
 
 import logging
 import os
@@ -12,7 +12,8 @@ from typing import Any
 
 import zmq
 from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
+from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
+from parsl.executors.base import ParslExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import simple_error_handler, windowed_error_handler
 from parsl.launchers import SimpleLauncher, SingleNodeLauncher, WrappedLauncher
@@ -119,8 +120,7 @@ def parsl_config(site: SiteConfig, run_dir: Path, has_launches: bool = True) -> 
     """Configuration of Parsl for a resolved site, with all its files inside the run directory.
 
     Args:
-        has_launches: whether parallel jobs will be launched. Without any, the head pool is left
-            out, whose start costs two core-seconds.
+        has_launches: whether parallel jobs will be launched. Without any, the head is left out.
 
     Raises:
         LaunchError: if this is not the allocation of the site.
@@ -157,11 +157,13 @@ def has_sampling_pool(site: SiteConfig) -> bool:
     return site.mode == "asynchronous" or site.sampling.gpus_per_node > 0
 
 
-def _executors(site: SiteConfig, run_dir: Path, has_launches: bool) -> list[PromptExecutor]:
+def _executors(site: SiteConfig, run_dir: Path, has_launches: bool) -> list[ParslExecutor]:
     assert isinstance(site.relaxation.processes_per_node, int) and isinstance(
         site.sampling.processes_per_node, int
     )
-    pools = [_pool(WORKERS, site, site.relaxation, run_dir, site.relaxation.processes_per_node)]
+    pools: list[ParslExecutor] = [
+        _pool(WORKERS, site, site.relaxation, run_dir, site.relaxation.processes_per_node)
+    ]
     if site.mode == "asynchronous":
         pools.append(
             _pool(SAMPLING, site, site.sampling, run_dir, site.sampling.processes_per_node)
@@ -223,11 +225,12 @@ def _pool(
     )
 
 
-def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
-    """Executor with one slot for each parallel job, beside the driver or on a job's first node.
-
-    Its processes only wait, so that they need no core.
+def _head(site: SiteConfig, run_dir: Path) -> ParslExecutor:
+    """Executor that waits for one parallel job at a time, so that it needs no core: a thread of the
+    driver where that is on the nodes itself, else a worker on the first node of a job.
     """
+    if site.driver == "inside":
+        return ThreadPoolExecutor(label=HEAD, max_threads=1)
     pool = site.training.model_copy(update={"container": ""})
     launching = [site.training] if site.mode == "asynchronous" else [site.training, site.sampling]
     nodes = max(len(one.nodes) for one in launching)
@@ -241,7 +244,7 @@ def _head(site: SiteConfig, run_dir: Path) -> PromptExecutor:
             run_dir,
             "",
             SimpleLauncher(),
-            nodes if site.driver == "login" else 1,
+            nodes,
             1,
         ),
         cores_per_worker=1e-6,

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 import torch
 
 from gcd_hpc.learning.training import Process
-from gcd_hpc.processor import processor_s
+from gcd_hpc.processor import processor_s, spent_s
 from gcd_hpc.stages.record import find_record
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.search import search_chunk
@@ -72,7 +73,8 @@ def test_core_seconds_count_running_and_ended_children_and_no_neighbours(tmp_pat
         write(tmp_path, SEARCH)
 
     with crowded_core(1):
-        record = carry_out(TaskRequest(str(tmp_path), SEARCH.name, 1, 1), work)
+        request = TaskRequest(str(tmp_path), SEARCH.name, 1, 1)
+        record = carry_out(request, lambda: spent_s(work))
     started[0].communicate()
     # Two children burn half a second each. The rest is the start of Python and of this package.
     assert 2 * BURN_S <= record.cpu_s < 2 * BURN_S + 1.0
@@ -87,7 +89,8 @@ def test_a_task_costs_as_many_core_seconds_on_a_busy_machine_as_on_an_idle_one(r
         RunDirectory(run_dir).search_part(0).unlink()
         request = TaskRequest(str(run_dir), "search-00000", 1, 1)
         with crowded_core(num_others):
-            records.append(carry_out(request, lambda run=run_dir: search_chunk(str(run), 0)))
+            search = partial(search_chunk, str(run_dir), 0)
+            records.append(carry_out(request, partial(spent_s, search)))
         worker_child(str(run_dir)).close()
     alone, beside = records
     # Half a core takes twice as long, but other processes share its caches and its second hardware

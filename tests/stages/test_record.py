@@ -142,11 +142,14 @@ def test_a_product_of_another_size_is_damaged_and_discarded_whole(tmp_path):
 def test_work_that_left_its_product_is_not_done_again(tmp_path):
     calls = []
 
-    def work() -> None:
+    def work() -> float:
         calls.append(write(tmp_path, SEARCH))
+        return 0.25
 
     request = TaskRequest(str(tmp_path), SEARCH.name, 1, 1)
-    assert carry_out(request, work).result == carry_out(request, work).result
+    first = carry_out(request, work)
+    assert first.cpu_s == 0.25
+    assert carry_out(request, work).result == first.result
     assert len(calls) == 1
 
 
@@ -155,5 +158,5 @@ def test_work_that_fails_or_leaves_nothing_has_no_record(tmp_path):
     with pytest.raises(ZeroDivisionError):
         carry_out(request, lambda: 1 / 0)
     with pytest.raises(RuntimeError, match="search-00001 ended without its product"):
-        carry_out(request, lambda: None)
+        carry_out(request, lambda: 0.0)
     assert RunDirectory(tmp_path).begun_tasks() == []

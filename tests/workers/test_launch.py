@@ -256,6 +256,26 @@ def test_a_launch_that_hangs_before_all_its_processes_run_is_ended_and_worth_ano
     assert time.monotonic() - began < 30
 
 
+def test_a_launch_ends_with_the_workers_and_is_worth_another_try(tmp_path):
+    log, closing = tmp_path / "log", threading.Event()
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+
+    def close_once_it_runs() -> None:
+        while not (log.exists() and log.read_text().endswith("\n")):
+            time.sleep(0.01)
+        closing.set()
+
+    threading.Thread(target=close_once_it_runs).start()
+    with pytest.raises(ProcessLostError, match="the launch was ended with the workers; see"):
+        run(python(code), log, {}, closing=closing)
+    assert not is_alive(int(log.read_text()))
+
+
+def test_the_processor_time_of_a_launch_counts_the_processes_that_it_waited_for(tmp_path):
+    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.5: pass'"
+    assert 1.0 <= run(["sh", "-c", f"{burn}\n{burn}"], tmp_path / "log", {}) < 2.0
+
+
 def test_a_launch_may_take_longer_for_its_first_work_than_for_its_start(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "START_S", 2.0)
     run(python(STARTS.format(0, 4)), tmp_path / "log", {})

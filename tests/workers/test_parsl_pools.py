@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from parsl.executors import ThreadPoolExecutor
 
 from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.workers.allocation import resolve
@@ -23,19 +24,19 @@ from tests.processes import is_alive
 
 
 def test_the_pools_need_no_activated_environment(tmp_path, site):
-    for pool in parsl_config(site, tmp_path).executors:
+    for pool in parsl_config(site, tmp_path, has_launches=False).executors:
         assert pool.launch_cmd.startswith(f"{sys.executable} -m parsl.")
         assert pool.interchange_launch_cmd[0] == sys.executable
 
 
-def test_chunks_and_launch_lines_have_pools_of_their_own(tmp_path, site):
+def test_chunks_have_worker_processes_and_launch_lines_one_thread_of_the_driver(tmp_path, site):
     pools = {pool.label: pool for pool in parsl_config(site, tmp_path).executors}
-    assert pools[WORKERS].max_workers_per_node == 2
-    assert (pools[HEAD].max_workers_per_node, pools[HEAD].cores_per_worker) == (1, 1e-6)
-    assert {pool.address for pool in pools.values()} == {"127.0.0.1"}
+    assert (pools[WORKERS].max_workers_per_node, pools[WORKERS].address) == (2, "127.0.0.1")
+    assert isinstance(pools[HEAD], ThreadPoolExecutor)
+    assert pools[HEAD].max_threads == 1
 
 
-def test_where_nothing_is_launched_there_is_no_head_pool(tmp_path, site):
+def test_where_nothing_is_launched_there_is_no_head(tmp_path, site):
     (pool,) = parsl_config(site, tmp_path, has_launches=False).executors
     assert pool.label == WORKERS
 
@@ -50,10 +51,10 @@ def test_sampling_has_workers_of_its_own_where_it_overlaps_with_relaxation(tmp_p
     found = labels(
         SiteConfig.model_validate({"mode": "asynchronous", "cores": 4, **sections}), tmp_path
     )
+    assert found.pop(HEAD).max_threads == 1
     assert {label: pool.max_workers_per_node for label, pool in found.items()} == {
         WORKERS: 2,
         SAMPLING: 1,
-        HEAD: 1,
     }
 
 
@@ -69,7 +70,6 @@ def test_gpus_are_shared_evenly_by_workers_and_hidden_from_the_others(tmp_path):
     assert "CUDA_VISIBLE_DEVICES" not in found[SAMPLING].provider.worker_init
     assert "export CUDA_VISIBLE_DEVICES=''" in found[WORKERS].provider.worker_init
     assert "export HIP_VISIBLE_DEVICES=-1" in found[WORKERS].provider.worker_init
-    assert found[HEAD].available_accelerators == []
 
 
 GPUS_OF_A_WORKER = """
@@ -137,8 +137,24 @@ def test_workers_are_pinned_and_contained_where_the_site_says_so(tmp_path):
     relaxation = {"pin": True, "container": "apptainer exec image.sif"}
     found = labels(SiteConfig.model_validate({"cores": 2, "relaxation": relaxation}), tmp_path)
     assert found[WORKERS].launch_cmd.startswith("apptainer exec image.sif python3 -m parsl.")
-    assert (found[WORKERS].cpu_affinity, found[HEAD].cpu_affinity) == ("block", "none")
-    assert found[HEAD].launch_cmd.startswith(sys.executable)
+    assert found[WORKERS].cpu_affinity == "block"
+
+
+def test_launch_lines_of_a_driver_on_a_login_node_start_in_a_job_outside_its_container(
+    tmp_path,
+):
+    pool = {"num_nodes": 2, "container": "apptainer exec image.sif"}
+    site = SiteConfig.model_validate(
+        {
+            **{"scheduler": "slurm", "driver": "login", "interface": "lo", "cores": 2},
+            **{"blocks": {"walltime": "1:00:00"}, "training": pool, "sampling": pool},
+        }
+    )
+    head = labels(site, tmp_path)[HEAD]
+    assert (head.max_workers_per_node, head.cores_per_worker) == (1, 1e-6)
+    assert (head.available_accelerators, head.cpu_affinity) == ([], "none")
+    assert head.launch_cmd.startswith(sys.executable)
+    assert head.provider.nodes_per_block == 2
 
 
 def test_files_of_parsl_lie_in_the_run_directory(tmp_path, site):
