@@ -27,14 +27,6 @@ def command_of(process: psutil.Process) -> str:
         return ""
 
 
-def environment_of(process: psutil.Process) -> dict[str, str]:
-    """Environment variables of a process; empty if it has ended."""
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):
-        return {}
-
-
 def send(process: psutil.Process, number: signal.Signals) -> bool:
     """Send a signal; return False if the process has ended."""
     try:

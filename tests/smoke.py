@@ -51,7 +51,7 @@ HERE = "r (1) 'ü' [日本] #~"
 """Name of the working directory, which shells and LAMMPS would take apart."""
 MODULES = ("random", "queue", "types", "socket", "subprocess", "torch", "parsl", "lammps")
 """A file of each of these names lies in the working directory."""
-PAUSE_S = 0.2
+PAUSE_S = 0.6
 """Between two looks. What is listened on for a training or by a pool is open for seconds."""
 
 

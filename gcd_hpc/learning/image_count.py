@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from gcd_hpc.structures.projection import WIDTHS, Pixels, densities, densities_and_slopes
 
@@ -117,6 +116,9 @@ class AtomFit:
 
     def _relaxed(self, points: Array) -> tuple[float, Array]:
         """chi square and places (N, 2) at the nearest minimum."""
+        # Late, because every worker imports this module; see constants.py.
+        from scipy.optimize import minimize
+
         # An atom that could leave the part would not be counted against it.
         ends = (self.middle - self.reach, self.middle + self.reach)
         found = minimize(

@@ -2,15 +2,21 @@
 
 The processes find each other through a file that only this user can read. The stores of torchrun
 would listen on all network interfaces without a password and unpickle what they receive.
+
+On Linux the module is imported once, before the processes fork: torch takes seconds to import, and
+its memory is shared.
 """
 
+import importlib
+import multiprocessing
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gcd_hpc.stages.launched import STORE_NAME
@@ -19,6 +25,8 @@ GRACE_S = 10.0
 """Time that the other processes have to exit after one has failed, before they are killed."""
 POLL_S = 0.05
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+CAN_FORK = sys.platform == "linux"
+"""True where a process may fork after its imports. Libraries of other systems start threads."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,12 +36,17 @@ def main(arguments: Sequence[str]) -> int:
         the exit code of the process that ended badly first, 128 + the signal that killed it, or 0.
     """
     num, module = int(arguments[0]), arguments[1]
+    if CAN_FORK:
+        importlib.import_module(module)
+    fork, spawn = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
+    make = fork.Process if CAN_FORK else spawn.Process
     with tempfile.TemporaryDirectory(prefix="gcd-hpc-ranks-") as folder:
-        processes: list[subprocess.Popen[bytes]] = []
+        processes: list[BaseProcess] = []
 
         def forward(number: int, _: object) -> None:
             for process in processes:
-                process.send_signal(number)
+                if process.pid is not None and process.is_alive():
+                    os.kill(process.pid, number)
 
         # Handlers first, so that a signal during the start reaches the processes started so far.
         for number in FORWARDED:
@@ -46,15 +59,28 @@ def main(arguments: Sequence[str]) -> int:
                 "WORLD_SIZE": str(num),
                 STORE_NAME: str(Path(folder) / "store"),
             }
-            line = [sys.executable, "-m", module, *arguments[2:]]
-            processes.append(subprocess.Popen(line, env={**os.environ, **variables}))
+            process = make(target=_run, args=(module, arguments[2:], variables))
+            process.start()
+            processes.append(process)
         return _wait(processes)
 
 
-def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int:
+def _run(module: str, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    """What one process does: ``python -m MODULE ARGUMENT...``, with some environment variables."""
+    for number in FORWARDED:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    os.environ.update(variables)
+    sys.argv = [module, *arguments]
+    # It was imported for what it imports itself, and runs under another name.
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _wait(processes: Sequence[BaseProcess]) -> int:
     """Wait for all processes; if one fails, end the others."""
     while True:
-        codes = [process.poll() for process in processes]
+        codes = [process.exitcode for process in processes]
         failed = next((rank for rank, code in enumerate(codes) if code), None)
         if failed is not None:
             break
@@ -70,11 +96,10 @@ def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> int:
         process.terminate()
     deadline = time.monotonic() + GRACE_S
     for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.exitcode is None:
             process.kill()
-            process.wait()
+            process.join()
     return 128 - code if code < 0 else code
 
 

@@ -108,9 +108,19 @@ def test_a_driver_killed_in_each_stage_loses_nothing_and_counts_nothing_twice(
     assert processes_of(run_dir) == []
 
 
-def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"train": signal.SIGUSR1},
+        pytest.param(
+            {"search": signal.SIGINT, "train": signal.SIGTERM, "sample": signal.SIGUSR1},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["once", "by every signal"],
+)
+def test_a_driver_that_is_asked_to_stop_pauses_and_leaves_no_process(tmp_path, asked):
     run_dir = tmp_path / "run"
-    asked = {"search": signal.SIGINT, "train": signal.SIGTERM, "sample": signal.SIGUSR1}
     for stage, number in asked.items():
         driver = interrupt(run_dir, stage, number)
         assert driver.returncode == 0, stage

@@ -13,6 +13,7 @@ from tests.store.synthetic import make_candidate
 pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_repeats_nothing_and_leaves_no_process(started, tmp_path):
     # It draws the driver.
     options = ["--kills", "1", "--seed", "8", "--run-dir", str(tmp_path), "--suspend-s", "5"]

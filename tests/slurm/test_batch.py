@@ -59,6 +59,7 @@ def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained, smo
     assert same_weights(trained.run_dir, smoke.run_dir)
 
 
+@pytest.mark.slow
 def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
     slurm, submit, trained, trained_copy
 ):

@@ -29,7 +29,7 @@ from gcd_hpc.store.model_in_use import model_in_use
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.workers import launch as launching
 from gcd_hpc.workers.backend import ProcessLostError
-from tests.processes import command_of, environment_of, is_alive, send
+from tests.processes import command_of, is_alive, send
 from tests.stages.conftest import interrupted_at, launch, ranks_line, small_config
 
 pytestmark = pytest.mark.lammps
@@ -150,15 +150,9 @@ def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_t
 ):
     run_dir, log = run_copy("run", *TWENTY_STEPS), tmp_path / "log"
 
-    def ranks(process):
-        found = [
-            child
-            for child in psutil.Process(process.pid).children()
-            if "gcd_hpc.stages.train" in command_of(child)
-        ]
-        return sorted(found, key=lambda child: environment_of(child)["RANK"])
-
-    pause_while_at_work(run_dir, log, lambda process: ranks(process)[1].send_signal(signal.SIGUSR1))
+    pause_while_at_work(
+        run_dir, log, lambda process: ranks_of(process.pid)[1].send_signal(signal.SIGUSR1)
+    )
     first = steps_paused_at(log)
     assert saved_share(run_dir, Task("train", 1), 1) == first[0] / 20
     pause_while_at_work(run_dir, log, lambda process: process.send_signal(signal.SIGTERM))
@@ -168,6 +162,11 @@ def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_t
     assert f"resumed at step {first[0]}\n" in log.read_text()
     launch(ranks_line(2, "gcd_hpc.stages.train", run_dir, 1))
     assert_same_model(followed[2][0], run_dir)
+
+
+def ranks_of(launcher: int) -> list[psutil.Process]:
+    """Processes of a training by their ranks, in the order in which they are started."""
+    return sorted(psutil.Process(launcher).children(), key=lambda process: process.pid)
 
 
 def pause_while_at_work(run_dir, log, send):
@@ -362,11 +361,11 @@ def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_n
     def stop_one_rank() -> None:
         while not run.training_state(1).exists():
             time.sleep(0.01)
-        for child in psutil.Process().children(recursive=True):
-            if environment_of(child).get("RANK") == "1":
-                assert send(child, signal.SIGSTOP)
-                stopped.append(child.pid)
-                return
+        for child in psutil.Process().children():
+            if "gcd_hpc.workers.ranks" in command_of(child):
+                rank = ranks_of(child.pid)[1]
+                assert send(rank, signal.SIGSTOP)
+                stopped.append(rank.pid)
 
     thread = threading.Thread(target=stop_one_rank, daemon=True)
     thread.start()

@@ -4,23 +4,29 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
 
+from gcd_hpc.workers.ranks import CAN_FORK
+
+LINE = [sys.executable, "-m", "gcd_hpc.workers.ranks", "2", "module"]
+
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Start a module of two processes whose code is given."""
+    """Start a module of two processes, each of which runs the code that is given."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     def begin(code: str, *arguments: str) -> subprocess.Popen:
+        body = textwrap.indent(f"rank = os.environ['RANK']\n{code}", "    ")
         (tmp_path / "module.py").write_text(
-            f"import os, sys, time\nrank = os.environ['RANK']\n{code}"
+            f"import os, sys, time\nif __name__ == '__main__':\n{body}"
         )
-        line = [sys.executable, "-m", "gcd_hpc.workers.ranks", "2", "module", *arguments]
+        line = [*LINE, *arguments]
         return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return begin
@@ -60,6 +66,19 @@ def test_a_request_to_stop_reaches_every_process_and_their_exit_code_comes_back(
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 75 == os.EX_TEMPFAIL
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="processes of other systems do not fork")
+def test_a_module_that_takes_long_to_import_is_imported_once(start, tmp_path):
+    said = "os.write(1, f'{} {{os.environ.get(\"RANK\")}}\\n'.encode())"
+    (tmp_path / "heavy.py").write_text(f"import os\n{said.format('imported')}")
+    output, _ = start(f"import heavy\n{said.format('runs')}").communicate()
+    assert sorted(output.splitlines()) == ["imported 0", "imported 1", "runs 0", "runs 1"]
+    (tmp_path / "module.py").write_text(
+        f"import os, heavy\nif __name__ == '__main__': {said.format('runs')}"
+    )
+    output = subprocess.run(LINE, capture_output=True, text=True, check=True).stdout
+    assert sorted(output.splitlines()) == ["imported None", "runs 0", "runs 1"]
 
 
 def test_no_folder_is_left_behind(start, tmp_path):
