@@ -13,18 +13,20 @@ import re
 import resource
 import select
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pytest
 
 from gcd_hpc.errors import GcdError
 
+Case = TypeVar("Case")
 SAMPLE = 12
 """Files of each kind in every run of the tests, more than 200 in all."""
 HANG_S = 30.0
@@ -62,6 +64,18 @@ class Outcome:
 def few_and_many(many: int) -> pytest.MarkDecorator:
     """Parametrizes ``num``: a sample by default, ``many`` files under the marker ``slow``."""
     return pytest.mark.parametrize("num", [SAMPLE, pytest.param(many, marks=pytest.mark.slow)])
+
+
+def few_and_all() -> pytest.MarkDecorator:
+    """Parametrizes ``num``: a sample by default, as many as there are under the marker ``slow``."""
+    return few_and_many(sys.maxsize)
+
+
+def drawn(cases: Iterable[Case], num: int, seed: int) -> list[Case]:
+    """``num`` of the cases, or all if there are fewer, in an order that only the seed decides."""
+    found = list(cases)
+    order = np.random.default_rng(seed).permutation(len(found))
+    return [found[index] for index in order[:num]]
 
 
 def mutations(content: bytes, num: int, seed: int, is_text: bool) -> Iterator[bytes]:

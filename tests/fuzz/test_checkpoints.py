@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
+from itertools import product
 from pathlib import Path
 
-import pytest
 import torch
 
 from gcd_hpc.config.campaign import NetworkConfig
@@ -15,10 +15,15 @@ from gcd_hpc.learning.network import boundary_network
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.networks.checkpoint import load, load_state, load_weights, save, save_state
 from gcd_hpc.voxels.channels import Channels
-from tests.fuzz.harness import few_and_many, mutations, outcome, write
+from tests.fuzz.harness import drawn, few_and_all, few_and_many, mutations, outcome, write
 
 NETWORK = NetworkConfig(width=4, num_blocks=1, num_levels=1)
 CARD = ModelCard(1, Units(0.1, ConditionScale(2.5, 0.3)), 0.4, 2, NETWORK.model_dump(), ("W",))
+KEYS = (
+    *("version", "scale", "condition_scale", "num_parts", "network", "elements"),
+    *("relative_std", "boundaries", "seed", "num_steps", "started_from"),
+)
+MISSING = object()
 NASTY = (None, "a", [], {}, [1], -1, 0, "1e999", True, 10**400, "\x1b[31m", {"mean_j_m2": {}})
 
 
@@ -75,23 +80,15 @@ def test_a_damaged_training_state_is_refused_or_as_it_was(tmp_path, num):
         assert found.kind == "refused" or found.value == expected, index
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("version", "scale", "condition_scale", "num_parts", "network", "elements"),
-        *("relative_std", "boundaries", "seed", "num_steps", "started_from"),
-    ],
-)
-def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(tmp_path, key):
+@few_and_all()
+def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(tmp_path, num):
     weights, metadata = load(sound_model(tmp_path))
     metadata.pop("sha256")
     path = tmp_path / "model.safetensors"
-    for value in NASTY:
-        save(path, weights, metadata | {key: value})
+    for key, value in drawn(product(KEYS, (*NASTY, MISSING)), num, 3):
+        changed = {name: old for name, old in metadata.items() if name != key}
+        save(path, weights, changed if value is MISSING else changed | {key: value})
         outcome(lambda: model_content(path), (key, value))
-    del metadata[key]
-    save(path, weights, metadata)
-    outcome(lambda: model_content(path), f"without {key}")
 
 
 def test_a_training_state_of_another_kind_with_the_right_hash_is_refused(tmp_path):

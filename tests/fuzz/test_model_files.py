@@ -4,6 +4,7 @@ that a campaign starts from: the sound content or one sentence.
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from gcd_hpc.learning.property_network import (
 )
 from gcd_hpc.learning.trainer import seeded
 from gcd_hpc.networks.checkpoint import load, save
-from tests.fuzz.harness import few_and_many, mutations, outcome, write
+from tests.fuzz.harness import drawn, few_and_all, few_and_many, mutations, outcome, write
 from tests.fuzz.test_checkpoints import NASTY, digest, sound_model
 
 SMOKE = Path(__file__).parents[2] / "campaigns/smoke.yaml"
@@ -125,15 +126,15 @@ def replaced(card: dict, path: tuple[str, ...], value: object) -> dict:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(kind, tmp_path):
+@few_and_all()
+def test_a_hostile_card_with_the_right_hash_is_refused_or_read_as_it_is(kind, num, tmp_path):
     path, content = made(kind, tmp_path)
     weights, card = load(path)
     card.pop("sha256")
     changed = tmp_path / MODEL
-    for place in places(card):
-        for value in NASTY:
-            save(changed, weights, replaced(card, place, value))
-            outcome(lambda: content(changed), (kind, place, value))
+    for place, value in drawn(product(places(card), NASTY), num, 43):
+        save(changed, weights, replaced(card, place, value))
+        outcome(lambda: content(changed), (kind, place, value))
 
 
 def started_from(folder: Path) -> list[str]:
@@ -161,11 +162,11 @@ def test_a_damaged_model_that_a_campaign_names_is_checked_or_refused(kind, num, 
 
 
 @pytest.mark.parametrize("kind", ["starting", "energy"])
-def test_a_hostile_card_of_a_model_that_a_campaign_names_is_checked_or_refused(kind, tmp_path):
+@few_and_all()
+def test_a_hostile_card_of_a_model_that_a_campaign_names_is_checked_or_refused(kind, num, tmp_path):
     path = sound_model(tmp_path) if kind == "starting" else made("energy", tmp_path)[0]
     read = started_from if kind == "starting" else ranked_by
     weights, card = load(path)
-    for place in places(card):
-        for value in NASTY:
-            save(tmp_path / MODEL, weights, replaced(card, place, value))
-            outcome(lambda: read(tmp_path), (kind, place, value))
+    for place, value in drawn(product(places(card), NASTY), num, 44):
+        save(tmp_path / MODEL, weights, replaced(card, place, value))
+        outcome(lambda: read(tmp_path), (kind, place, value))

@@ -82,6 +82,7 @@ def test_core_seconds_count_running_and_ended_children_and_no_neighbours(tmp_pat
 
 
 @pytest.mark.lammps
+@pytest.mark.slow
 def test_a_task_costs_as_many_core_seconds_on_a_busy_machine_as_on_an_idle_one(run_copy):
     records = []
     for num_others in (0, 1):
