@@ -1,9 +1,9 @@
 """All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's
 closing line and exit code.
 
-Four processes share the test files, the long ones first (``conftest.py``). That is two more than
-the cores that the suite is made for, because much of the time goes into waiting for launchers,
-schedulers, workers and heartbeats.
+Three processes share the test files, the long ones first (``conftest.py``). That is one more than
+the cores that the suite is made for, because some of the time goes into waiting for launchers,
+schedulers, workers and heartbeats. Each more imports all tests and libraries once more.
 """
 
 import os
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PARALLEL = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 # Without its cache, which does not notice that a module was removed.
 CHECKS = (["ruff", "check", "--no-cache", "."], ["ruff", "format", "--check", "."], ["mypy"])
 

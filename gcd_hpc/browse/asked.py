@@ -38,9 +38,11 @@ HEADINGS = (
     *("unguided", "would do", "share", "95 % interval"),
 )
 CHANCE = (
-    "Unguided are the relaxed random tries, which were asked for nothing. In the first row the"
-    " number that would do is the mean over what the guided ones were asked for. Intervals are"
-    " Wilson's."
+    "Unguided are the relaxed random tries, which were asked for nothing. Intervals are Wilson's."
+)
+MEAN_CHANCE = (
+    f"{CHANCE} In the first row the number that would do is the mean over what the guided ones"
+    " were asked for."
 )
 IMAGE_HEADINGS = ("candidate", "made", "correlation", "[n]", "E_gb (J/m²)")
 

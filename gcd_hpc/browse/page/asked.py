@@ -11,6 +11,7 @@ from gcd_hpc.browse.asked import (
     CHANCE,
     HEADINGS,
     IMAGE_HEADINGS,
+    MEAN_CHANCE,
     AskedImage,
     about_image,
     asked_energies,
@@ -93,11 +94,13 @@ def asked_record(run: Run, relaxed: Run, image: AskedImage | str | None) -> dict
     tables = []
     if "n_fraction" in properties:
         known = asked_n(relaxed)
-        about = f"Share of the candidates that have the [n] asked for. {CHANCE}"
+        about = f"Share of the candidates that have the [n] asked for. {MEAN_CHANCE}"
         tables.append(_table("[n]", HEADINGS, cells(known.rows) if known else [], about))
     if "gb_energy" in properties:
         rows = asked_energies(run, relaxed)
-        about = f"Share of the candidates that have the [n] and an energy as asked for. {CHANCE}"
+        about = (
+            f"Share of the candidates that have the [n] and an energy as asked for. {MEAN_CHANCE}"
+        )
         tables.append(_table("Energy", HEADINGS, cells(rows) if rows else [], about))
     record: dict[str, Any] = {"terms": asked_for(run), "tables": tables, "image": None}
     if isinstance(image, str):

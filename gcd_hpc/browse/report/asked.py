@@ -11,6 +11,7 @@ from gcd_hpc.browse.asked import (
     CHANCE,
     HEADINGS,
     IMAGE_HEADINGS,
+    MEAN_CHANCE,
     Compared,
     about_image,
     asked_energies,
@@ -55,7 +56,7 @@ def _of_n(found: Found) -> list[Block]:
     if known is None:
         return [Paragraph("No relaxed candidate was asked for an [n] yet.", is_note=True)]
     caption = "Guided candidates by the [n] that they were asked for, and the [n] that they have."
-    about = f"Share of the candidates that have the [n] asked for. {CHANCE}"
+    about = f"Share of the candidates that have the [n] asked for. {MEAN_CHANCE}"
     return [
         picture(asked_figure(known.asked, known.got), caption),
         table(about, HEADINGS, cells(known.rows)),
@@ -87,7 +88,7 @@ def _of_energy(found: Found) -> list[Block]:
     rows = asked_energies(found.run, found.relaxed)
     if rows is None:
         return [Paragraph("No relaxed candidate was asked for an energy yet.", is_note=True)]
-    about = f"Share of the candidates that have the [n] and an energy as asked for. {CHANCE}"
+    about = f"Share of the candidates with the [n] and an energy as asked for. {MEAN_CHANCE}"
     return [table(about, HEADINGS, cells(rows))]
 
 
