@@ -202,6 +202,7 @@ def test_a_chunk_with_a_bug_is_set_aside_and_tried_again_when_the_campaign_is_re
     assert "search-00000" in finished(run_dir)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_paused_more_often_than_it_may_fail_ends_if_each_pause_saved_steps(
     tmp_path, carry_out
 ):
@@ -318,6 +319,7 @@ def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monke
     assert refusals == []
 
 
+@pytest.mark.slow
 def test_workers_that_start_slowly_do_not_end_the_campaign(tmp_path, carry_out, monkeypatch):
     # As on a busy machine or a slow file system: longer than their first task may take to begin.
     monkeypatch.setattr(watch, "PATIENCE", watch.Patience(first_begin_s=4.0, begin_s=4.0))
@@ -329,6 +331,7 @@ def test_workers_that_start_slowly_do_not_end_the_campaign(tmp_path, carry_out, 
     assert carry_out(until="search").status == "complete"
 
 
+@pytest.mark.slow
 def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_out, monkeypatch):
     # A worker that waits holds the lock of its manager's queue: no other gets a task after it.
     monkeypatch.setattr(
