@@ -92,12 +92,11 @@ def call_stage(
     # A late import: only the worker loads torch or LAMMPS.
     import importlib
 
-    def work() -> float:
-        stage = getattr(importlib.import_module(module), function)
-        return spent_s(lambda: stage(request.run_dir, *arguments))
+    def work() -> None:
+        getattr(importlib.import_module(module), function)(request.run_dir, *arguments)
 
     with _worker_errors():
-        return carry_out(request, work)
+        return carry_out(request, lambda: spent_s(work))
 
 
 @contextmanager
