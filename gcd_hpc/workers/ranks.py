@@ -4,7 +4,7 @@ The processes find each other through a file that only this user can read. The s
 would listen on all network interfaces without a password and unpickle what they receive.
 
 On Linux the module is imported once, before the processes fork: torch takes seconds to import, and
-its memory is shared.
+its memory is shared. The module does its work where it runs as ``__main__``.
 """
 
 import importlib

@@ -288,7 +288,7 @@ def test_each_of_ten_thousand_chunks_is_counted_once():
         event = finish(Task("search", 0, chunk))
         state.apply(event)
         step(state, event)
-    assert state.num_done == 10_000
+    assert state.num_done == {("search", 0): 10_000}
 
 
 EXPLORING = replace(PLAN, rounds=1, num_explore_chunks=2, generations=3)

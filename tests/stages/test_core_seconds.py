@@ -34,14 +34,14 @@ from pathlib import Path
 from gcd_hpc.stages import train
 from gcd_hpc.stages.process_group import Ranks
 
-process = Ranks.join()
-
 def burn(step, num_steps):
     begin = time.process_time()
     while process.rank == 1 and step == 1 and time.process_time() < begin + 6.0:
         pass
 
-train.train(Path(sys.argv[1]), 1, process, on_step=burn)
+if __name__ == "__main__":
+    process = Ranks.join()
+    train.train(Path(sys.argv[1]), 1, process, on_step=burn)
 """
 
 

@@ -131,7 +131,8 @@ def test_a_killed_process_is_worth_another_try(tmp_path):
 @pytest.mark.parametrize("launcher", ["torchrun", "mpiexec"])
 def test_a_killed_rank_is_told_from_a_rank_with_an_error(tmp_path, launcher):
     (tmp_path / "dies.py").write_text(
-        "import os, sys\nif sys.argv[1] == 'killed':\n    os.kill(os.getpid(), 9)\nsys.exit(3)\n"
+        "import os, sys\nif __name__ == '__main__':\n"
+        "    os.kill(os.getpid(), 9) if sys.argv[1] == 'killed' else sys.exit(3)\n"
     )
     site = resolve(SiteConfig(cores=2, mpiexec=find_mpiexec()))
     environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
@@ -180,7 +181,8 @@ def test_a_torchrun_that_somebody_ended_is_worth_another_try(tmp_path):
 @pytest.mark.mpi
 def test_a_training_that_was_asked_to_stop_is_paused_not_failed(tmp_path):
     (tmp_path / "pauses.py").write_text(
-        "import os, sys, time\ntime.sleep(int(os.environ['RANK']))\nsys.exit(os.EX_TEMPFAIL)\n"
+        "import os, sys, time\nif __name__ == '__main__':\n"
+        "    time.sleep(int(os.environ['RANK']))\n    sys.exit(os.EX_TEMPFAIL)\n"
     )
     site = resolve(SiteConfig(cores=2))
     environment = {**launch_environment(site, site.training), "PYTHONPATH": str(tmp_path)}
