@@ -2,9 +2,9 @@
 
     python benchmarks/check.py [--num 5]
 
-Checks every campaign of the package and every file of ``tests/config/cases``, and prints the
-medians of both kinds and the slowest file. The rival imports numpy, pydantic, YAML and typer and
-does nothing with them.
+Checks every campaign of the package and every file that ``tests/config/cases`` says is refused, and
+prints the medians of both kinds and the slowest file. The rival imports numpy, pydantic, YAML and
+typer and does nothing with them.
 """
 
 import argparse

@@ -48,9 +48,11 @@ def main(arguments: Sequence[str]) -> int:
                 if process.pid is not None and process.is_alive():
                     os.kill(process.pid, number)
 
-        # Handlers first, so that a signal during the start reaches the processes started so far.
         for number in FORWARDED:
             signal.signal(number, forward)
+        # A signal during the start waits until all processes are there. One that has just forked
+        # would take it for the launcher's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         # The environment variables are those of torchrun.
         for rank in range(num):
             variables = {
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
             process = make(target=_run, args=(module, arguments[2:], variables))
             process.start()
             processes.append(process)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         return _wait(processes)
 
 
@@ -70,6 +73,7 @@ def _run(module: str, arguments: Sequence[str], variables: Mapping[str, str]) ->
     for number in FORWARDED:
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, default)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     os.environ.update(variables)
     sys.argv = [module, *arguments]
     # It was imported for what it imports itself, and runs under another name.
