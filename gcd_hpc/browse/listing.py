@@ -21,8 +21,8 @@ from gcd_hpc.store.material_rows import RANKED_FIELDS, is_settled, kind_fields
 from gcd_hpc.store.physics import RELAXED_FIELDS, candidate_fault, is_relaxed
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_candidate import RunCandidate
-from gcd_hpc.store.schema import ATOM_FIELDS, BY_NAME, Candidate
-from gcd_hpc.store.selection import sort_fields, sort_order
+from gcd_hpc.store.schema import ATOM_FIELDS, Candidate
+from gcd_hpc.store.selection import sort_fields, sort_order, sortable
 
 UNFINISHED = {"local": "relaxed around its change only", "screen": "screened only"}
 """Remarks on candidates that were not relaxed with the preset, by their last relaxation."""
@@ -223,13 +223,26 @@ def csv_text(records: Sequence[Record], names: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def _detail_fields(candidate: RunCandidate) -> list[Field]:
-    return [*kind_fields(candidate.is_material), *ATOM_FIELDS]
+def _detail_fields(candidate: RunCandidate) -> dict[str, Field]:
+    """Fields of a candidate by name; those of the elements of a compound follow [n]."""
+    found = {}
+    for field in (*kind_fields(candidate.is_material), *ATOM_FIELDS):
+        found[field.name] = field
+        if field.name == "n_fraction":
+            found |= {name: sortable(name) for name in candidate.element_fractions}
+    return found
+
+
+def _value(candidate: RunCandidate, field: Field) -> Any:
+    if field.name in candidate.element_fractions:
+        return candidate.element_fractions[field.name]
+    return getattr(candidate, field.name)
 
 
 def detail_record(candidate: RunCandidate) -> Record:
     """All fields of a candidate as plain data, with positions (N, 3) in Å, energies (N,) in eV."""
-    values = {field.name: getattr(candidate, field.name) for field in _detail_fields(candidate)}
+    fields = _detail_fields(candidate)
+    values = {name: _value(candidate, field) for name, field in fields.items()}
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in values.items()
@@ -248,8 +261,11 @@ def detail_view(candidate: RunCandidate, standing: str, every: bool) -> Renderab
         return Group(title, _all_fields(candidate))
     table = new_table(show_header=False)
     fields = _detail_fields(candidate)
-    for field in (BY_NAME[name] for name in DETAILS):
-        if field in fields and (value := _shown(candidate, field)):
+    shown = [*DETAILS]
+    place = shown.index("n_fraction") + 1
+    shown[place:place] = candidate.element_fractions
+    for field in (fields[name] for name in shown if name in fields):
+        if value := _shown(candidate, field):
             table.add_row(field.name, Text(value if field.unit == "1" else f"{value} {field.unit}"))
     more = f"--all shows all {len(fields)} fields and what they mean"
     return Group(title, table, Text(more, style="dim"))
@@ -260,7 +276,7 @@ def _all_fields(candidate: RunCandidate) -> Table:
     table = new_table()
     for heading in ("field", "value", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
-    for field in _detail_fields(candidate):
+    for field in _detail_fields(candidate).values():
         value = Text(_shown(candidate, field)) or Text("-", style="dim")
         table.add_row(
             field.name, value, "" if field.unit == "1" else field.unit, Text(field.meaning)
@@ -268,9 +284,9 @@ def _all_fields(candidate: RunCandidate) -> Table:
     return table
 
 
-def _shown(candidate: Candidate, field: Field) -> str:
+def _shown(candidate: RunCandidate, field: Field) -> str:
     """Value of a field as text; empty if it is not known."""
-    value = getattr(candidate, field.name)
+    value = _value(candidate, field)
     if field.per_atom:
         if not len(value) or not np.isfinite(value).all():
             return ""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gcd_hpc.campaign.table import new_table
+from gcd_hpc.store.element_fractions import element_names, element_of
 from gcd_hpc.store.makers import MAKER_FIELDS, by_maker, group_names, maker_name
 from gcd_hpc.store.physics import candidate_fault
 from gcd_hpc.store.run import Run
@@ -94,6 +95,11 @@ class Top:
     num_unphysical: int
     """Number of all these rows."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields of all records, which are more in alloys."""
+        return tuple(dict.fromkeys(name for row in self.records for name in row))
+
 
 def find_top(run: Run, per_n: bool = False, num: int | None = None) -> Top:
     """Physical candidates of lowest energy; equal energies are ordered by id.
@@ -108,6 +114,7 @@ def find_top(run: Run, per_n: bool = False, num: int | None = None) -> Top:
     config = run.provenance.get("config")
     unphysical = {one.id: candidate_fault(one, config) for one in refused[:MAX_REASONS]}
     names = TOP_FIELDS + (ALLOY_FIELDS if run.has_several_elements else ())
+    names += element_names(config)
     return Top(lowest.records(names), unphysical, len(refused))
 
 
@@ -175,9 +182,14 @@ def top_table(top: Top) -> Table:
     # Headings are Text, as rich would parse "[n]" as markup.
     energy, volume = f"GB energy ({UNIT})", "excess volume (Å)"
     is_alloy = any("surplus" in row for row in top.records)
-    alloy = ("surplus", "between the limits") if is_alloy else ()
+    alloy = ("surplus", "between\nthe limits") if is_alloy else ()
+    if is_alloy:
+        # Rows of several elements are wide, and narrow headings leave room for their numbers.
+        energy, volume = energy.replace(" (", "\n("), volume.replace(" ", "\n", 1)
+    known = dict.fromkeys(name for row in top.records for name in row if element_of(name))
+    each = (f"of {', '.join(map(element_of, known))}",) if known else ()
     member = ("boundary",) if any("boundary" in row for row in top.records) else ()
-    for heading in (*member, "[n]", energy, *alloy, "atoms", volume, "candidate", "source"):
+    for heading in (*member, "[n]", *each, energy, *alloy, "atoms", volume, "candidate", "source"):
         is_text = heading in ("boundary", "surplus", "candidate", "source")
         is_name = heading in ("boundary", "candidate")
         table.add_column(Text(heading), justify="left" if is_text else "right", no_wrap=is_name)
@@ -186,6 +198,7 @@ def top_table(top: Top) -> Table:
         table.add_row(
             *([Text(row["boundary"])] if member else []),
             format_fraction(row["n_fraction"]),
+            *([_element_cell(row, known)] if known else []),
             energy,
             *(_alloy_cells(row) if is_alloy else ()),
             str(row["num_atoms"]),
@@ -193,6 +206,12 @@ def top_table(top: Top) -> Table:
             Text(row["id"]),
             Text(maker_name(row["source"], row["version"], row["move"])),
         )
+    table.caption = "\n".join(_caption(top, is_alloy)) or None
+    return table
+
+
+def _caption(top: Top, is_alloy: bool) -> list[str]:
+    """Remarks on a table of the lowest energies."""
     remarks = [
         f"{name} is not physical and left out: {reason}" for name, reason in top.unphysical.items()
     ]
@@ -208,8 +227,13 @@ def top_table(top: Top) -> Table:
             "surplus: atoms beyond the ratio of the crystal; between the limits: GB energy in"
             " equilibrium with the pure first and with the pure second element"
         )
-    table.caption = "\n".join(remarks) or None
-    return table
+    return remarks
+
+
+def _element_cell(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """[n] of each element of a compound, by the names of their columns."""
+    found = (row.get(name, math.nan) for name in names)
+    return ", ".join("-" if math.isnan(one) else format_fraction(one) for one in found)
 
 
 def _alloy_cells(row: dict[str, Any]) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def top(
     elif csv:
         from gcd_hpc.browse.listing import csv_text
 
-        print(csv_text(found.records, column_names(chosen, TOP_FIELDS)), end="")
+        print(csv_text(found.records, found.names or column_names(chosen, TOP_FIELDS)), end="")
     else:
         screen = console() if isinstance(chosen, Path) else wide_console()
         screen.print(top_table(found))

@@ -13,6 +13,7 @@ from gcd_hpc.engines.surfaces import need_of_energies
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import cannot_write, output, output_folder
 from gcd_hpc.store.crystal import boundary_of, crystal_of
+from gcd_hpc.store.element_fractions import element_names, element_of
 from gcd_hpc.store.field import csv_cell
 from gcd_hpc.store.hdf5 import checked_name
 from gcd_hpc.store.material_rows import MATERIAL_FIELDS, kind_fields
@@ -53,9 +54,10 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
     """Write the candidates of a run in the format of another program; return their number.
 
     ``extxyz`` and ``ase-db`` hold all structures in one file, ``csv`` one row per candidate,
-    failed ones included. ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one
-    structure per file: a single structure goes to the file ``out``, several go to ``out/ID.data``,
-    ``.dump``, ``.poscar`` or ``.cif``. Structures are the relaxed ones of candidates with status
+    failed ones included; all three state the [n] of each element of a compound, such as ``n_Ni``.
+    ``lammps-data``, ``lammps-dump``, ``poscar`` and ``cif`` hold one structure per file: a single
+    structure goes to the file ``out``, several go to ``out/ID.data``, ``.dump``, ``.poscar`` or
+    ``.cif``. Structures are the relaxed ones of candidates with status
     ok, in the order of the run. Lengths are in Å, energies in eV: of the box and of each atom in
     extxyz and ase-db, of each atom in lammps-dump, none in the others. LAMMPS types count the
     elements in the campaign's order; poscar lists atoms element by element. poscar, cif and
@@ -205,7 +207,8 @@ def _write_database(out: Path, structures: Iterator[Atoms]) -> None:
             ) as database,
         ):
             for atoms in structures:
-                keys = {name: atoms.info[name] for name in _KEYS if name in atoms.info}
+                names = [name for name in atoms.info if name in _KEYS or element_of(name)]
+                keys = {name: atoms.info[name] for name in names}
                 # ASE stores the energy of the box as a result, but not the energies of the atoms.
                 data = {**atoms.info, "energies_ev": atoms.get_potential_energies()}
                 database.write(
@@ -219,6 +222,8 @@ def _write_csv(out: Path, runs: Mapping[str, Run]) -> None:
     """Write all rows of runs by the name of their boundary, which is no column if it is empty."""
     is_material = any(run.is_material for run in runs.values())
     names = [field.name for field in kind_fields(is_material)]
+    further = {name: element_names(run.provenance.get("config")) for name, run in runs.items()}
+    every = list(dict.fromkeys(one for several in further.values() for one in several))
     has_heading = False
     with output(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -226,7 +231,8 @@ def _write_csv(out: Path, runs: Mapping[str, Run]) -> None:
             for first in range(0, len(run), _BATCH):
                 part = run[first : first + _BATCH]
                 boundary = {"boundary": np.full(len(part), name, dtype=object)} if name else {}
-                columns = boundary | scalar_columns(part.columns(names))
+                columns = boundary | scalar_columns(part.columns([*names, *further[name]]))
+                columns |= {one: columns.get(one, np.full(len(part), np.nan)) for one in every}
                 if not has_heading:
                     writer.writerow(columns)
                     has_heading = True

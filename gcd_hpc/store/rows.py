@@ -11,7 +11,8 @@ import numpy as np
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.catalogue import Catalogue
 from gcd_hpc.store.checksums import Columns
-from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns
+from gcd_hpc.store.element_fractions import with_element_fractions
+from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns, read_provenance
 from gcd_hpc.store.schema import Candidate
 
 Chosen = slice | np.ndarray
@@ -38,7 +39,11 @@ class Rows:
                 piece.keep()
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """Columns of all rows."""
+        """Columns of all rows, of fields and of [n] of a compound's elements, such as n_Ni."""
+        return with_element_fractions(names, self._stored, self._config)
+
+    def _stored(self, names: Sequence[str]) -> Columns:
+        """Columns of fields of all rows."""
         check_row_fields(names)
         columns = [piece.read(names, EVERY) for piece in self._pieces] or [read_columns([], names)]
         return (
@@ -49,6 +54,10 @@ class Rows:
 
     def take(self, names: Sequence[str], rows: np.ndarray) -> Columns:
         """Columns of the rows with the numbers ``rows`` (M,), in their order, (M, ...) each."""
+        return with_element_fractions(names, lambda some: self._taken(some, rows), self._config)
+
+    def _taken(self, names: Sequence[str], rows: np.ndarray) -> Columns:
+        """Columns of fields of the rows with the numbers ``rows`` (M,)."""
         check_row_fields(names)
         if len(self._pieces) == 1:
             return self._pieces[0].read(names, rows)
@@ -83,6 +92,10 @@ class Rows:
             for piece, start in zip(self._pieces, self._starts.tolist(), strict=False)
         ]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def _config(self) -> str:
+        """Attribute ``config`` of the first file; empty if there is none."""
+        return read_provenance(self.parts[0][0]).get("config", "") if self.parts else ""
 
     @cached_property
     def parts(self) -> list[tuple[Path, int]]:

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from gcd_hpc.errors import GcdError, StoreError
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.element_fractions import basis_of, element_names
 from gcd_hpc.store.field import html_rows
 from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
@@ -151,13 +152,14 @@ class Run:
     def __iter__(self) -> Iterator[RunCandidate]:
         """Iterate over the candidates, which are read one by one."""
         element = "".join(self._elements[:1])
-        potential = potential_name(self.provenance.get("config", ""))
+        config = self.provenance.get("config", "")
         for candidate in read_numbered(self._rows.parts, self._chosen):
             yield RunCandidate(
                 **vars(candidate),
                 element=element,
-                potential=potential,
+                potential=potential_name(config),
                 is_material=self.is_material,
+                basis=basis_of(config),
             )
 
     @overload
@@ -206,7 +208,7 @@ class Run:
         value, or several after ``=`` and ``!=``: ``run.select("n=0.2,0.4 energy<2.5 source=model
         status=ok")``. ``n`` and ``energy`` (J/m^2) are short for ``n_fraction`` and
         ``gb_energy_j_m2``; of a material ``error`` and ``energy`` (eV) are short for
-        ``spectrum_error`` and ``energy_ev_atom``.
+        ``spectrum_error`` and ``energy_ev_atom``. Of a compound ``n_Ni`` is the [n] of nickel.
 
         Raises:
             StoreError: naming the condition that is wrong.
@@ -359,7 +361,8 @@ class Run:
             raise GcdError(
                 "to_dataframe: pandas is not installed; pip install pandas, or use Run.columns"
             ) from None
-        wanted = [row.name for row in ROW_FIELDS] if names is None else list(names)
+        every = [row.name for row in ROW_FIELDS] + [*element_names(self.provenance.get("config"))]
+        wanted = every if names is None else list(names)
         columns = self.columns(["id", *(name for name in wanted if name != "id")])
         index = pd.Index(columns.pop("id"), name="id")
         return pd.DataFrame(scalar_columns(columns), index=index)

@@ -12,6 +12,7 @@ from ase.data import atomic_numbers
 from gcd_hpc.config.material import MATERIAL
 from gcd_hpc.errors import StoreError, shortened
 from gcd_hpc.store.alloys import symbols_of
+from gcd_hpc.store.element_fractions import fractions_of
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.material_rows import is_material, kind_fields
 from gcd_hpc.store.parts import to_columns, without_structure
@@ -33,6 +34,14 @@ class RunCandidate(Candidate):
     """Name of the potential or calculator; empty if the file does not name it."""
     is_material: bool = field(kw_only=True, default_factory=bool)
     """Whether it is a structure of a material, periodic in all directions."""
+    basis: tuple[str, ...] = field(kw_only=True, default_factory=tuple)
+    """Chemical symbols of a compound's basis; empty in a crystal of one element."""
+
+    @property
+    def element_fractions(self) -> dict[str, float]:
+        """[n] of each element of a compound by its name, such as n_Ni; NaN where not known."""
+        found = fractions_of(self.formula, self.atoms_per_plane, self.basis)
+        return {f"n_{element}": fraction for element, fraction in found.items()}
 
     @property
     def title(self) -> str:
@@ -74,6 +83,7 @@ class RunCandidate(Candidate):
     def to_atoms(self, relaxed: bool = True) -> Atoms:
         """ASE ``Atoms`` of the structure, with every known field of the schema in ``info``.
 
+        Of a compound the [n] of each element is there too, such as ``n_Ni``.
         Relaxed atoms have a ``title`` there, which the files of an export carry too.
 
         Args:
@@ -106,6 +116,8 @@ class RunCandidate(Candidate):
             for field, value in known.items()
             if field.name not in ("cell", "tilt_a", "num_atoms") and _is_known(field, value)
         }
+        known_fractions = self.element_fractions.items()
+        atoms.info |= {name: value for name, value in known_fractions if np.isfinite(value)}
         if relaxed:
             energies = np.asarray(self.energies_ev)
             total = float(energies.sum())

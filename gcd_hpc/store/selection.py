@@ -3,9 +3,10 @@
 A selection is a list of conditions such as ``source=model``, ``n=0.2``, ``energy<2.4``,
 ``round=1,2``, ``status!=failed``; a candidate must meet all of them. A condition names a field of
 the schema (``n`` and ``energy`` are short for n_fraction and gb_energy_j_m2, of a material
-``error`` and ``energy`` for spectrum_error and energy_ev_atom); ``=`` and ``!=`` take several
-values. A value with blanks stands in quotes, and [n] may be a fraction, ``n=1/3``. An id alone is
-short for ``id=...``; blanks around relations and commas are ignored.
+``error`` and ``energy`` for spectrum_error and energy_ev_atom), or the [n] of one element of a
+compound, ``n_Ni``; ``=`` and ``!=`` take several values. A value with blanks stands in quotes, and
+[n] may be a fraction, ``n=1/3``. An id alone is short for ``id=...``; blanks around relations and
+commas are ignored.
 """
 
 import math
@@ -20,6 +21,7 @@ import numpy as np
 
 from gcd_hpc.errors import StoreError, did_you_mean
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.element_fractions import element_field, element_of
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS
@@ -60,7 +62,7 @@ class Condition:
         for value in self.values:
             equal |= (
                 _same_fraction(column, float(value))
-                if self.field.name in _FRACTIONS
+                if _is_fraction(self.field)
                 else column == value
             )
         return ~equal if self.relation == "!=" else equal
@@ -68,6 +70,10 @@ class Condition:
 
 _FRACTIONS = ("n_fraction", "target_n_fraction")
 _SELECTABLE = {field.name: field for field in ROW_FIELDS if not field.shape}
+
+
+def _is_fraction(field: Field) -> bool:
+    return field.name in _FRACTIONS or bool(element_of(field.name))
 
 
 def _same_fraction(column: np.ndarray, value: float) -> np.ndarray:
@@ -130,7 +136,7 @@ def _value(field: Field, text: str, word: str) -> str | float:
     if field.kind == "bool" and text in ("true", "false"):
         return float(text == "true")
     try:
-        number = float(Fraction(text) if field.name in _FRACTIONS else text)
+        number = float(Fraction(text) if _is_fraction(field) else text)
     except (ValueError, ZeroDivisionError):
         number = math.nan
     expected = {"bool": "true or false", "int": "a whole number"}.get(field.kind, "a number")
@@ -149,7 +155,7 @@ def sortable(name: str, short: Mapping[str, str] = SHORT) -> Field:
     Raises:
         StoreError: if rows cannot be selected or sorted by it.
     """
-    field = _SELECTABLE.get(short.get(name, name))
+    field = _SELECTABLE.get(short.get(name, name)) or element_field(name)
     if field is None:
         raise StoreError(
             f"selection: expected one of {', '.join([*short, *_SELECTABLE])}, got {name[:80]}"

@@ -3,16 +3,21 @@
 docs/science.md#elements derives the formulas.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd, nan
+from typing import TypeVar
 
 import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.energetics import J_PER_M2
+from gcd_hpc.structures.energetics import J_PER_M2, n_fraction
 from gcd_hpc.structures.grain import Grain
+
+Element = TypeVar("Element", int, str)
+"""Atomic number or chemical symbol."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,24 @@ def surplus(bicrystal: Bicrystal, numbers: ArrayLike, order: tuple[int, ...]) ->
     ]
     symbols = (chemical_symbols[one] for one in order[1:])
     return " ".join(f"{name}{num:+d}" for name, num in zip(symbols, found, strict=True) if num)
+
+
+def element_fractions(
+    counts: Mapping[Element, int], basis: Sequence[Element], atoms_per_plane: int
+) -> dict[Element, float]:
+    """[n] of each element of a crystal, which whole lattice planes at the ends do not change.
+
+    Such a plane holds p = N_plane / (number of atoms of the basis) lattice points and p c atoms of
+    an element that has c atoms in the basis: its [n] is (N mod p c) / (p c), 0 <= [n] < 1.
+
+    Args:
+        counts: number of atoms N of each element, by symbol or atomic number.
+        basis: element of each atom of the crystal's basis.
+        atoms_per_plane: N_plane of the bicrystal, a multiple of the number of atoms of the basis.
+    """
+    points = atoms_per_plane // len(basis)
+    shares = {element: points * basis.count(element) for element in basis}
+    return {element: n_fraction(counts.get(element, 0), share) for element, share in shares.items()}
 
 
 def atoms_beyond_ends(bicrystal: Bicrystal, numbers: ArrayLike) -> dict[int, float]:

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from gcd_hpc.browse.listing import csv_text, detail_record, detail_view
 from gcd_hpc.browse.tables import (
     Top,
     best_by_source,
@@ -178,6 +179,8 @@ def alloy_run(tmp_path, lattice, rich, poor):
     config = f"boundary:\n  elements: [Ni, Al]\n  lattice: {lattice}\n"
     row = replace(
         make_candidate(0),
+        formula="Ni14Al16",
+        atoms_per_plane=10,
         surplus="Al+2",
         rich_gb_energy_j_m2=rich,
         poor_gb_energy_j_m2=poor,
@@ -192,6 +195,40 @@ def test_top_of_a_compound_shows_the_surplus_and_the_energies_at_both_limits(tmp
     text = rendered(top_table(top))
     assert "Al+2" in text
     assert "1.5254 to 1.2222" in text
+
+
+def test_top_of_a_compound_shows_the_n_of_each_element(tmp_path):
+    top = find_top(alloy_run(tmp_path, "b2", 1.5254, 1.2222))
+    assert (top.records[0]["n_Ni"], top.records[0]["n_Al"]) == (4 / 5, 1 / 5)
+    text = rendered(top_table(top))
+    assert "of Ni, Al" in text
+    assert "0.8, 0.2" in text
+
+
+def test_top_of_a_compound_as_csv_has_all_its_columns(tmp_path):
+    top = find_top(alloy_run(tmp_path, "b2", 1.5254, 1.2222))
+    heading, row = csv_text(top.records, top.names).splitlines()
+    known = dict(zip(heading.split(","), row.split(","), strict=True))
+    assert (known["surplus"], known["n_Ni"], known["n_Al"]) == ("Al+2", "0.8", "0.2")
+
+
+def test_top_of_a_solid_solution_shows_one_n_of_all_atoms(tmp_path):
+    """All elements share the sites of the crystal, so that none has planes of its own."""
+    top = find_top(alloy_run(tmp_path, "fcc", float("nan"), float("nan")))
+    assert not {"n_Ni", "n_Al"} & top.records[0].keys()
+    assert "of Ni, Al" not in rendered(top_table(top))
+
+
+def test_show_lists_the_n_of_each_element_of_a_compound_beside_that_of_all_atoms(tmp_path):
+    candidate = alloy_run(tmp_path, "b2", 1.5254, 1.2222)[0]
+    record = detail_record(candidate)
+    names = [*record]
+    place = names.index("n_fraction")
+    assert names[place + 1 : place + 3] == ["n_Ni", "n_Al"]
+    assert (record["n_Ni"], record["n_Al"]) == (4 / 5, 1 / 5)
+    for every in (False, True):
+        words = rendered(detail_view(candidate, "", every)).split()
+        assert words[words.index("n_Ni") + 1] == "0.8"
 
 
 def test_top_of_an_alloy_without_limits_shows_the_surplus_alone(tmp_path):

@@ -11,7 +11,12 @@ from gcd_hpc.errors import StructureError
 from gcd_hpc.search.moves import Proposal, local_moves
 from gcd_hpc.search.windows import Parent, draw_window, recentred
 from gcd_hpc.structures.bicrystal import Bicrystal
-from gcd_hpc.structures.composition import atoms_beyond_ends, formula, surplus
+from gcd_hpc.structures.composition import (
+    atoms_beyond_ends,
+    element_fractions,
+    formula,
+    surplus,
+)
 from gcd_hpc.structures.fingerprint import distance, fingerprint
 from gcd_hpc.structures.frame import Frame
 
@@ -124,6 +129,52 @@ def test_the_surplus_counts_what_the_ratio_does_not_explain():
     assert surplus(BICRYSTAL, changed, (NI, AL)) == "Al+4"
     extra = atoms_beyond_ends(BICRYSTAL, numbers)
     assert extra[NI] == pytest.approx(extra[AL])
+
+
+@pytest.mark.parametrize(("lattice", "ratio"), [("b2", (1, 1)), ("l12", (3, 1))])
+def test_n_of_each_element_and_surplus_tell_whether_whole_planes_lie_between_two_compositions(
+    lattice: str, ratio: tuple[int, int]
+):
+    """All numbers of atoms in a range are compared with those from m planes more or fewer."""
+    config = BoundaryConfig(
+        elements=("Ni", "Al"), lattice=lattice, sigma=5, axis=(0, 0, 1), plane=(2, 1, 0)
+    )
+    bicrystal = Bicrystal.build(config, 2.86)
+    basis = bicrystal.lower.crystal.numbers
+    points = bicrystal.atoms_per_plane // len(basis)
+    plane = np.array(ratio) * points
+    whole = np.array([30, 30]) * ratio
+
+    def invariants(nickel: int, aluminium: int) -> tuple[dict[int, float], str]:
+        fractions = element_fractions({NI: nickel, AL: aluminium}, basis, bicrystal.atoms_per_plane)
+        return fractions, surplus(bicrystal, np.repeat([NI, AL], [nickel, aluminium]), (NI, AL))
+
+    wanted = invariants(*whole.tolist())
+    equal = {
+        (nickel, aluminium)
+        for nickel in range(whole[0] - 12, whole[0] + 13)
+        for aluminium in range(whole[1] - 12, whole[1] + 13)
+        if invariants(nickel, aluminium) == wanted
+    }
+    planes = [tuple((whole + num * plane).tolist()) for num in range(-12, 13)]
+    assert equal == {one for one in planes if abs(np.array(one) - whole).max() <= 12}
+    assert len(equal) > 1
+
+
+def test_whole_planes_at_the_ends_of_a_slab_leave_the_n_of_each_element():
+    basis, num_plane = BICRYSTAL.lower.crystal.numbers, BICRYSTAL.atoms_per_plane
+    numbers = FRAME.join(REGISTRY).numbers
+    higher = Frame.build(BICRYSTAL, (27.0, 27.0 + BICRYSTAL.plane_spacing), 80.0)
+    more = higher.join(REGISTRY).numbers
+    assert len(more) == len(numbers) + num_plane
+    fractions = [
+        element_fractions(dict(Counter(one.tolist())), basis, num_plane) for one in (numbers, more)
+    ]
+    assert fractions[0] == fractions[1]
+    without = numbers[np.arange(len(numbers)) != np.flatnonzero(numbers == NI)[0]]
+    fewer = element_fractions(dict(Counter(without.tolist())), basis, num_plane)
+    assert fewer[AL] == fractions[0][AL]
+    assert round((fractions[0][NI] - fewer[NI]) * num_plane / 2) % (num_plane // 2) == 1
 
 
 def test_an_antisite_has_another_fingerprint():
