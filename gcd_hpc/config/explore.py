@@ -58,7 +58,10 @@ class ExploreConfig(Section):
     chains_per_task: PositiveInt = 4
     """Chains of one task, which writes one part file. Must divide chains."""
     archive_size: PositiveInt = 12
-    """Number of lowest unique structures of each [n] from which chains start."""
+    """Number of lowest unique structures of each [n] from which chains start. In alloys those are
+    added that are the lowest of their [n] at other chemical potentials, see
+    docs/science.md#mu-range.
+    """
     threshold_j_m2: NonNegativeFloat = 0.05
     """How much higher a new structure may lie for its chain to go on from it."""
     screen_window_j_m2: NonNegativeFloat = 0.35

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from gcd_hpc.structures.envelope import lowest_line, lowest_lines
 
-SAME_J_M2 = 1e-12
-"""Energies that differ by less are equal up to rounding."""
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -126,45 +125,10 @@ class Diagram:
             slopes = (energies[:, place + 1] - energies[:, place]) / (high - low)
             intercepts = energies[:, place] - slopes * low
             # A change at a temperature of the grid lies between two intervals.
-            first = _lowest(intercepts, slopes, low)
+            first = lowest_line(intercepts, slopes, low)
             if current is not None and first != current:
                 found.append((low, current, first))
             found += lowest_lines(intercepts, slopes, low, high)
             current = found[-1][2] if found else first
         names = [one.name for one in self.lines]
         return [(kelvin, names[below], names[above]) for kelvin, below, above in found]
-
-
-def lowest_lines(
-    intercepts: Array, slopes: Array, low: float, high: float
-) -> list[tuple[float, int, int]]:
-    """Where the lowest of some straight lines changes between two values.
-
-    Args:
-        intercepts, slopes: (P,) of the lines.
-
-    Returns:
-        The value, and the numbers of the lines that are lowest below and above it.
-    """
-    at, found = low, list[tuple[float, int, int]]()
-    current = _lowest(intercepts, slopes, at)
-    while True:
-        # The next line that falls below the current one has a smaller slope.
-        steeper = np.flatnonzero(slopes < slopes[current])
-        if not len(steeper):
-            return found
-        meets = (intercepts[steeper] - intercepts[current]) / (slopes[current] - slopes[steeper])
-        first = float(meets.min())
-        if first >= high:
-            return found
-        tied = steeper[meets <= first + 1e-12 * max(1.0, abs(first))]
-        following = int(tied[np.argmin(slopes[tied])])
-        found.append((max(first, at), current, following))
-        at, current = first, following
-
-
-def _lowest(intercepts: Array, slopes: Array, at: float) -> int:
-    """Line that is lowest just above a value."""
-    values = intercepts + slopes * at
-    tied = np.flatnonzero(values <= values.min() + SAME_J_M2)
-    return int(tied[np.argmin(slopes[tied])])

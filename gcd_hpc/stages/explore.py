@@ -9,7 +9,7 @@ import numpy as np
 from gcd_hpc.engines.child import Child
 from gcd_hpc.learning.boundary import load_boundary_system
 from gcd_hpc.processor import processor_s
-from gcd_hpc.search.chains import accepts
+from gcd_hpc.search.chains import Scored, accepts
 from gcd_hpc.seeds import EXPLORE, generator
 from gcd_hpc.stages.population import population_of
 from gcd_hpc.stages.proposals import Proposer
@@ -63,6 +63,7 @@ class Chain:
         config = self.proposer.system.config
         explore = config.explore
         window = ScreenWindow(explore.screen_window_j_m2, self.proposer.known.lowest)
+        threshold = explore.threshold_j_m2
         first = self.number * explore.chain_length
         current: Candidate | None = None
         rows = []
@@ -75,7 +76,7 @@ class Chain:
             rows.append(row)
             if row.status == "ok" and (
                 current is None
-                or accepts(scored(current), scored(row), lowest, explore.threshold_j_m2)
+                or accepts(self._scored(current), self._scored(row), lowest, threshold)
             ):
                 current = row
         return rows
@@ -102,7 +103,7 @@ class Chain:
                 proposer.system,
                 self.child,
                 row,
-                window,
+                window.wider(proposer.known.allowance(row)),
                 made.anneal,
                 proposer.run_dir,
                 made.origin,
@@ -110,7 +111,6 @@ class Chain:
             )
         return replace(row, cpu_s=max(0.0, processor_s() - before_s))
 
-
-def scored(row: Candidate) -> tuple[int, float]:
-    """n_index and boundary energy in J/m^2 of a relaxed row."""
-    return row.n_index, row.gb_energy_j_m2
+    def _scored(self, row: Candidate) -> Scored:
+        """n_index of a relaxed row, and its energy less what its composition may have more."""
+        return row.n_index, row.gb_energy_j_m2 - self.proposer.known.allowance(row)

@@ -8,6 +8,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import fsum
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import boundary_fingerprint
 from gcd_hpc.search.archive import Archive, archive, entered
+from gcd_hpc.search.compositions import Envelope, MuRange, range_of_mu
 from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.parts import read_columns, read_part
@@ -30,6 +32,8 @@ COLUMNS = (
     "move",
     "n_index",
     "gb_energy_j_m2",
+    "surplus",
+    "formula",
     "atom_evaluations",
     "voxel_evaluations",
 )
@@ -41,14 +45,33 @@ NETWORK_WEIGHT = 0.4
 class Known:
     """State of the population when a generation begins.
 
-    archive: ids of the lowest unique structures of each n_index, by energy.
+    archive: ids of the structures of each n_index from which chains start, by rank.
     lowest: lowest energy of each n_index, J/m^2.
     history: outcome of each kind of move in each earlier generation, oldest first.
+    mu_range: of the chemical potential; None where it has none.
+    envelopes: lowest energies of each n_index in this range; empty where there is none.
     """
 
     archive: Archive
     lowest: Mapping[int, float]
     history: Sequence[Mapping[str, Outcome]]
+    mu_range: MuRange | None
+    envelopes: Mapping[int, Envelope]
+
+    def allowance(self, row: Candidate) -> float:
+        """Energy that a structure may have above the lowest of its [n] as it is, J/m^2.
+
+        A structure whose composition other chemical potentials favour is compared with the lowest
+        structures there. It is 0 where no chemical potential has a range.
+
+        Args:
+            row: relaxed or not.
+        """
+        envelope = self.envelopes.get(row.n_index)
+        if envelope is None or self.mu_range is None:
+            return 0.0
+        reached = envelope.reaches(self.mu_range.slope(row.formula))
+        return max(0.0, reached - self.lowest[row.n_index])
 
 
 @dataclass
@@ -69,8 +92,18 @@ class Population:
         """What is known when a generation begins."""
         rows = self._rows(self._parts_before(round, generation))
         ok = rows["status"] == "ok"
-        lowest = lowest_energies(rows["n_index"][ok], rows["gb_energy_j_m2"][ok])
-        return Known(self._archive(round, generation), lowest, self._history(round, generation))
+        return Known(
+            self._archive(round, generation),
+            lowest_energies(rows["n_index"][ok], rows["gb_energy_j_m2"][ok]),
+            self._history(round, generation),
+            self.mu_range,
+            self._envelopes(rows),
+        )
+
+    @cached_property
+    def mu_range(self) -> MuRange | None:
+        """Range of the chemical potential; None where it has none."""
+        return range_of_mu(self.system.bulk.chemistry, self.system.bicrystal)
 
     def candidate(self, id: str) -> Candidate:
         """A relaxed structure by its id, read once."""
@@ -100,8 +133,26 @@ class Population:
                 rows["gb_energy_j_m2"][ok],
                 self._fingerprint,
                 self.system.config.explore.archive_size,
+                self._envelopes(rows),
             )
         return self._archives[key]
+
+    def _envelopes(self, rows: Columns) -> dict[int, Envelope]:
+        """Envelopes of the relaxed rows by n_index; none if no chemical potential has a range."""
+        if self.mu_range is None:
+            return {}
+        found, ok = {}, rows["status"] == "ok"
+        for number in np.unique(rows["n_index"][ok]).tolist():
+            here = ok & (rows["n_index"] == number)
+            ids, energies, surplus, formulas = (
+                rows[name][here].tolist() for name in ("id", "gb_energy_j_m2", "surplus", "formula")
+            )
+            first = dict(zip(surplus, formulas, strict=True))
+            slopes = {one: self.mu_range.slope(formula) for one, formula in first.items()}
+            found[number] = Envelope.of(
+                ids, energies, surplus, slopes, self.mu_range.low, self.mu_range.high
+            )
+        return found
 
     def _history(self, round: int, generation: int) -> list[dict[str, Outcome]]:
         """Outcomes of each kind of move, for every generation before this one."""

@@ -65,6 +65,15 @@ class ScreenWindow:
     def __call__(self, n_index: int, energy_j_m2: float) -> bool:
         return energy_j_m2 <= self.lowest.get(n_index, np.inf) + self.window_j_m2
 
+    def wider(self, allowance_j_m2: float) -> "ScreenWindow":
+        """This window for structures that may have so much more energy, J/m^2.
+
+        Both learn the same reference energies.
+        """
+        other = ScreenWindow(self.window_j_m2 + allowance_j_m2, {})
+        other.lowest = self.lowest
+        return other
+
     def learn(self, n_index: int, energy_j_m2: float) -> None:
         """Lower the window's reference energy after a relaxation in the same chunk."""
         self.lowest[n_index] = min(self.lowest.get(n_index, np.inf), energy_j_m2)

@@ -13,11 +13,10 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.provenance import section_of
-from gcd_hpc.structures.composition import element_fractions
+from gcd_hpc.structures.composition import counts_of, element_fractions
 from gcd_hpc.structures.lattices import cubic_lattice
 
 _NAME = re.compile(r"n_([A-Z][a-z]?)")
-_NUMBER = re.compile(r"([A-Z][a-z]?)(\d+)")
 _STORED = ("formula", "atoms_per_plane")
 """Fields that [n] of an element follows from."""
 
@@ -65,7 +64,7 @@ def fractions_of(formula: str, atoms_per_plane: int, basis: Sequence[str]) -> di
         formula: numbers of atoms by element, as the field of a candidate.
         basis: chemical symbols, one for each atom of the crystal's basis.
     """
-    counts = {element: int(num) for element, num in _NUMBER.findall(formula)}
+    counts = counts_of(formula)
     if not basis or not counts or atoms_per_plane < len(basis):
         return dict.fromkeys(basis, nan)
     return element_fractions(counts, basis, atoms_per_plane)

@@ -3,6 +3,7 @@
 docs/science.md#elements derives the formulas.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd, nan
@@ -18,6 +19,7 @@ from gcd_hpc.structures.grain import Grain
 
 Element = TypeVar("Element", int, str)
 """Atomic number or chemical symbol."""
+_COUNT = re.compile(r"([A-Z][a-z]?)(\d+)")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ def formula(numbers: ArrayLike, order: tuple[int, ...]) -> str:
     values = np.asarray(numbers)
     counts = {one: int((values == one).sum()) for one in order}
     return "".join(f"{chemical_symbols[one]}{num}" for one, num in counts.items() if num)
+
+
+def counts_of(formula: str) -> dict[str, int]:
+    """Number of atoms by element of a formula, such as Ni120Al118; none for an empty one."""
+    return {element: int(num) for element, num in _COUNT.findall(formula)}
 
 
 def surplus(bicrystal: Bicrystal, numbers: ArrayLike, order: tuple[int, ...]) -> str:

@@ -3,19 +3,16 @@
 import json
 import shutil
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gcd_hpc.cli.application import app
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.clustering import find_phases
-from gcd_hpc.phases.diagram import Axis, Diagram, Line, lowest_lines
+from gcd_hpc.phases.diagram import Axis, Diagram, Line
 from gcd_hpc.phases.diagram_inputs import (
     EXCESS,
     FREE,
@@ -85,22 +82,6 @@ def test_a_phase_that_is_never_lowest_has_no_transition():
     high = line("0-3", 1.1, 0.0, 0.0)
     diagram = made(line("0-1", 1.0, 0.0, 1.0), high, line("0-2", 1.004, 0.0, -1.0))
     assert "0-3" not in {name for one in diagram.crossings() for name in (one.below, one.above)}
-
-
-@given(
-    st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=8),
-)
-def test_the_lowest_lines_are_those_that_a_scan_finds(lines):
-    intercepts, slopes = np.array(lines, dtype=float).T
-    found = lowest_lines(intercepts, slopes, -3.0, 3.0)
-    edges = [-3.0, *(at for at, _, _ in found), 3.0]
-    assert edges == sorted(edges)
-    order = [found[0][1], *(above for _, _, above in found)] if found else None
-    for place, (low, high) in enumerate(pairwise(edges)):
-        middle = (low + high) / 2
-        values = intercepts + slopes * middle
-        if order is not None:
-            assert values[order[place]] == pytest.approx(values.min(), abs=1e-9)
 
 
 def test_a_difference_within_the_errors_is_uncertain():

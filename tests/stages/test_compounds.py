@@ -18,6 +18,7 @@ from gcd_hpc.learning.training import Process, training_batches
 from gcd_hpc.search.windows import Window
 from gcd_hpc.seeds import generator
 from gcd_hpc.stages.evaluate import evaluate_files
+from gcd_hpc.stages.population import population_of
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.stages.rescore import campaign_of_run, rescore
 from gcd_hpc.stages.search import search_chunk
@@ -66,6 +67,51 @@ def compound_run(tmp_path_factory) -> Path:
         train(run_dir, 1, Process(torch.device("cpu")))
 
     return made_once(tmp_path_factory, "compound", make)
+
+
+@pytest.fixture(scope="module")
+def tries(tmp_path_factory) -> Path:
+    """A run of 32 random tries in the smallest cell of NiAl, which has two [n]."""
+
+    def make(run_dir: Path) -> None:
+        changes = ["boundary.replicas=[1,1]", "search.num_tries=32", "search.chunk_size=32"]
+        changes += ["search.md.probability=0", "explore.archive_size=1"]
+        config = load_campaign(CAMPAIGNS / "nial_sigma5.yaml", changes)
+        RunDirectory(run_dir).config.write_text(dump(config))
+        prepare(run_dir, config, CAMPAIGNS)
+        search_chunk(str(run_dir), 0)
+        worker_child(str(run_dir)).close()
+
+    return made_once(tmp_path_factory, "compound-tries", make)
+
+
+def test_parents_of_a_compound_are_the_lowest_at_every_chemical_potential_between_the_limits(tries):
+    """Stored energies at both limits are joined by straight lines on a grid."""
+    known = population_of(str(tries)).before(0, 0)
+    rows = [row for row in open_run(tries) if row.status == "ok"]
+    share = np.linspace(0.0, 1.0, 1001)
+    for number, members in known.archive.items():
+        here = [row for row in rows if row.n_index == number]
+        limits = np.array([(row.rich_gb_energy_j_m2, row.poor_gb_energy_j_m2) for row in here])
+        lines = limits[:, :1] * (1 - share) + limits[:, 1:] * share
+        is_parent = np.array([row.id in members for row in here])
+        assert (lines[is_parent].min(axis=0) <= lines.min(axis=0) + 1e-9).all()
+        assert len(members) < len(here)
+    # One is the lowest at the campaign's chemical potentials, others elsewhere.
+    assert max(map(len, known.archive.values())) > 1
+
+
+def test_structures_may_lie_higher_by_what_other_chemical_potentials_take_off(tries):
+    known = population_of(str(tries)).before(0, 0)
+    rows = {row.id: row for row in open_run(tries) if row.status == "ok"}
+    heights = {
+        name: row.gb_energy_j_m2 - known.lowest[row.n_index] - known.allowance(row)
+        for name, row in rows.items()
+    }
+    members = [name for envelope in known.envelopes.values() for name in envelope.ids]
+    assert [heights[name] for name in members] == pytest.approx([0.0] * len(members), abs=1e-9)
+    assert min(heights.values()) > -1e-9
+    assert max(known.allowance(rows[name]) for name in members) > 0.0
 
 
 @pytest.fixture(scope="module")

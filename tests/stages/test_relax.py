@@ -180,3 +180,13 @@ def test_only_structures_near_the_best_of_their_fraction_are_worth_finishing():
     assert window(7, 9.0)
     window.learn(7, 3.3)
     assert not window(7, 3.7)
+
+
+def test_a_window_that_allows_more_learns_with_the_one_that_it_was_made_of():
+    window = ScreenWindow(0.3, {2: 2.3})
+    wider = window.wider(0.2)
+    assert wider(2, 2.79) and not wider(2, 2.81)
+    wider.learn(2, 2.1)
+    assert not window(2, 2.45)
+    window.learn(2, 2.0)
+    assert wider(2, 2.49) and not wider(2, 2.51)
