@@ -138,16 +138,17 @@ class Worker:
 
     def __init__(self) -> None:
         self.loaded: Loaded | None = None
-        self.problem: str | None = None
+        self.error: LoadError | None = None
         try:
             self.loaded = load()
         except LoadError as error:
-            self.problem = str(error)
+            self.error = error
 
     def introduction(self) -> dict[str, Any]:
         """What identifies the calculator, or the reason why it cannot be loaded."""
         if self.loaded is None:
-            return {"problem": self.problem}
+            assert self.error is not None
+            return {"problem": str(self.error), "is_installed": self.error.is_installed}
         return {"identity": self.loaded.identity, "has_energies": self.loaded.has_energies}
 
     def answer(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:

@@ -32,6 +32,8 @@ class Known:
     """Command that installs it; empty if it comes with ASE."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Arguments unless the campaign gives others."""
+    weights: str = ""
+    """Argument that names a file of weights, if weights may have to be downloaded."""
 
 
 KNOWN = {
@@ -45,9 +47,15 @@ KNOWN = {
         "mace.calculators:mace_mp",
         "pip install mace-torch",
         {"model": "small", "default_dtype": "float64"},
+        "model",
     ),
-    "sevennet": Known("sevenn.calculator:SevenNetCalculator", "pip install sevenn"),
-    "orb": Known("gcd_hpc.engines.orb:calculator", "pip install orb-models"),
+    "sevennet": Known(
+        "sevenn.calculator:SevenNetCalculator",
+        "pip install sevenn",
+        {"model": "7net-0"},  # its weights are in the package
+        "model",
+    ),
+    "orb": Known("gcd_hpc.engines.orb:calculator", "pip install orb-models", {}, "weights"),
 }
 
 
@@ -147,7 +155,14 @@ class AseCalculator:
         """
         problem = introduction.get("problem")
         if problem is not None:
-            raise LaunchError(f"{self.program} cannot be loaded: {problem}; {self.remedy}")
+            known = KNOWN.get(self.name)
+            remedy = self.remedy
+            if introduction["is_installed"] and known is not None and known.weights:
+                remedy = (
+                    "if its weights cannot be downloaded here, name a file of them by"
+                    f" calculator.arguments.{known.weights}"
+                )
+            raise LaunchError(f"{self.program} cannot be loaded: {problem}; {remedy}")
         found = introduction["identity"]
         for key, expected in self.identity.items():
             if found.get(key) != expected:

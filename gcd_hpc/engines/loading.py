@@ -17,7 +17,17 @@ SPECIFICATION = Path("calculator.json")
 
 
 class LoadError(Exception):
-    """A calculator that cannot be loaded; the message says why."""
+    """A calculator that cannot be loaded; the message says why.
+
+    is_installed: whether its module is there.
+    """
+
+    def __init__(self, problem: str, is_installed: bool = True) -> None:
+        super().__init__(problem, is_installed)
+        self.is_installed = is_installed
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ def load() -> Loaded:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise LoadError(f"there is no Python module {error.name}") from error
+        raise LoadError(f"there is no Python module {error.name}", False) from error
     except Exception as error:
         raise LoadError(f"the module {module_name} fails with {_said(error)}") from error
     make = getattr(module, name, None)
@@ -54,6 +64,8 @@ def load() -> Loaded:
     arguments, contents = _with_files(wanted["arguments"], folder)
     try:
         calculator = make(**arguments)
+    except ModuleNotFoundError as error:
+        raise LoadError(f"there is no Python module {error.name}", False) from error
     except Exception as error:
         raise LoadError(f"{name} fails with {_said(error)}") from error
     if not hasattr(calculator, "get_property"):
@@ -62,7 +74,7 @@ def load() -> Loaded:
     identity = {
         "calculator": wanted["path"],
         "arguments": json.dumps(wanted["arguments"], sort_keys=True),
-        "version": _version(module),
+        "version": _versions(module, calculator),
         "weights": _weights(calculator),
         **contents,
     }
@@ -89,6 +101,18 @@ def _with_files(
         else:
             whole[name] = value
     return whole, hashes
+
+
+def _versions(module: Any, calculator: Any) -> str:
+    """Versions of the packages of a module and of the calculator that it makes.
+
+    A module of this package that only makes a calculator of another one does not count.
+    """
+    own = __name__.partition(".")[0]
+    modules = [module, sys.modules[type(calculator).__module__]]
+    return ", ".join(
+        dict.fromkeys(_version(one) for one in modules if one.__name__.partition(".")[0] != own)
+    )
 
 
 def _version(module: Any) -> str:

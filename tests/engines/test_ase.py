@@ -211,7 +211,8 @@ def test_a_strained_boundary_is_refused_without_energies_of_single_atoms(
         ("ase.calculators.emt:Emt", r"the module ase.calculators.emt has no callable Emt"),
         ("ase.calculators.emt:parameters", r"has no callable parameters"),
         ("collections:OrderedDict", r"makes a OrderedDict, which is no ASE calculator"),
-        ("sevennet", r"there is no Python module sevenn; install it with pip install sevenn$"),
+        ("mace", r"there is no Python module mace; install it with pip install mace-torch$"),
+        ("orb", r"there is no Python module orb_models; install it with pip install orb-models$"),
     ],
 )
 def test_a_calculator_that_cannot_be_loaded_is_named_with_its_cure(name, sentence):
