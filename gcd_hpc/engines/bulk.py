@@ -20,10 +20,10 @@ from gcd_hpc.engines.constants import hcp_constants, relaxed_a0
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Evaluation
 from gcd_hpc.engines.resolve import kept_engine
-from gcd_hpc.engines.smooth import measured_reach
+from gcd_hpc.engines.smooth import HALF_SLAB, felt_depth, measured_reach
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.structures.bicrystal import BORDER, Bicrystal
+from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Side
 from gcd_hpc.structures.composition import Chemistry
 from gcd_hpc.structures.lattices import (
     conventional_cell,
@@ -192,10 +192,7 @@ def measure_crystal(potential: Engine, bicrystal: Bicrystal, cache: Path | None 
             return known.bulk
     with Child(potential, TIMEOUT_S) as child:
         try:
-            energy, cutoff = _middle_energy(child, bicrystal, MIN_DEPTH)
-            depth = cutoff * potential.num_cutoffs
-            if depth > MIN_DEPTH:
-                energy, cutoff = _middle_energy(child, bicrystal, depth)
+            energy, cutoff = _crystal_of_slabs(child, bicrystal)
         except SimulationError as error:
             raise PotentialError(f"{potential}: {error}") from error
     bulk = Bulk(bicrystal.a0, energy, cutoff, num_cutoffs=potential.num_cutoffs)
@@ -204,22 +201,44 @@ def measure_crystal(potential: Engine, bicrystal: Bicrystal, cache: Path | None 
     return bulk
 
 
-def _middle_energy(child: Child, bicrystal: Bicrystal, depth: float) -> tuple[float, float]:
-    """Mean energy of the atoms of whole planes below ``depth`` (Å) of both surfaces, eV; cutoff."""
-    spacing = bicrystal.plane_spacing
+def _crystal_of_slabs(child: Child, bicrystal: Bicrystal) -> tuple[float, float]:
+    """Energy of the crystal per atom, eV, and cutoff, Å, or the depth of both grains' surfaces."""
+    if not child.potential.states_cutoff:
+        middle, positions, found = _slab_of(child, bicrystal, "lower", HALF_SLAB)
+        energy = float(found.energies[middle].mean())
+        reach = felt_depth(positions, found, bicrystal.plane_spacing, bicrystal.area, energy)
+        _, positions, found = _slab_of(child, bicrystal, "upper", HALF_SLAB)
+        spacing = bicrystal.upper.plane_spacing
+        return energy, max(reach, felt_depth(positions, found, spacing, bicrystal.area, energy))
+    depth = MIN_DEPTH
+    while True:
+        middle, _, found = _slab_of(child, bicrystal, "lower", depth)
+        if found.cutoff is None:
+            raise PotentialError(
+                f"{child.potential.program} does not state the cutoff of {child.potential}, which"
+                " E_gb needs"
+            )
+        reach = found.cutoff * child.potential.num_cutoffs
+        if reach <= depth:
+            return float(found.energies[middle].mean()), found.cutoff
+        depth = reach
+
+
+def _slab_of(
+    child: Child, bicrystal: Bicrystal, side: Side, depth: float
+) -> tuple[np.ndarray, np.ndarray, Evaluation]:
+    """Mask (N,) of whole planes below ``depth`` (Å) of both surfaces, positions (N, 3) Å of a slab
+    of one grain, and its evaluation.
+    """
+    spacing = bicrystal.grain(side).plane_spacing
     planes = ceil(MIN_MIDDLE / spacing)
     outer = ceil(depth / spacing) + 1
     height = (planes + 2 * outer) * spacing
-    positions = bicrystal.lattice_positions("lower", (0.0, 0.0, 0.0), 0.0, height)
+    positions = bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, height)
     found = child.evaluate(positions, box_around(positions, bicrystal.cell))
-    if found.cutoff is None:
-        raise PotentialError(
-            f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
-            " needs"
-        )
     first = outer * spacing - BORDER
     middle = (positions[:, 2] >= first) & (positions[:, 2] < first + planes * spacing)
-    return float(found.energies[middle].mean()), found.cutoff
+    return middle, positions, found
 
 
 def read_prepared(
@@ -268,7 +287,8 @@ def _pure_ev(child: Child, element: str) -> float:
     tables = ("hcp",) if reference.get("symmetry") == "hcp" else ()
     for lattice in (*PURE, *tables):
         with suppress(PotentialError):
-            found.append(_measure(child, (element,), lattice, None, None).cohesive_ev)
+            *_, final = _relaxed(child, (element,), lattice, None, None)
+            found.append(float(final.energies.mean()))
     if not found:
         raise PotentialError(f"{element} has no stable crystal of {', '.join(PURE)}")
     return min(found)
@@ -277,6 +297,23 @@ def _pure_ev(child: Child, element: str) -> float:
 def _measure(
     child: Child, elements: Sequence[str], lattice: str, a0: float | None, c0: float | None
 ) -> Bulk:
+    a0, c0, final = _relaxed(child, elements, lattice, a0, c0)
+    cohesive_ev = float(final.energies.mean())
+    if not child.potential.states_cutoff:
+        cell = conventional_cell(lattice, elements, a0, c0 / a0 if c0 else None)
+        return Bulk(a0, cohesive_ev, measured_reach(child, cell), c0)
+    if final.cutoff is None:
+        raise PotentialError(
+            f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
+            " needs"
+        )
+    return Bulk(a0, cohesive_ev, final.cutoff, c0, child.potential.num_cutoffs)
+
+
+def _relaxed(
+    child: Child, elements: Sequence[str], lattice: str, a0: float | None, c0: float | None
+) -> tuple[float, float | None, Evaluation]:
+    """Lattice constants, as far as they are not given, and the crystal at them."""
     # LAMMPS takes a cell with room for its cutoff; calculators count images themselves.
     replicas = REPLICAS if child.potential.states_cutoff else 1
 
@@ -293,20 +330,9 @@ def _measure(
         _check_energies(child, lattice, elements, a0)
     if lattice != "hcp":
         a0 = a0 or relaxed_a0(crystal, elements, lattice)
-        final = crystal(a0)
-    else:
-        a0, c0 = hcp_constants(crystal, elements, a0, c0)
-        final = crystal(a0, c0 / a0)
-    if not child.potential.states_cutoff:
-        cohesive_ev = float(final.energies.mean())
-        cell = conventional_cell(lattice, elements, a0, c0 / a0 if c0 else None)
-        return Bulk(a0, cohesive_ev, measured_reach(child, cell, cohesive_ev), c0)
-    if final.cutoff is None:
-        raise PotentialError(
-            f"{child.potential.program} does not state the cutoff of {child.potential}, which E_gb"
-            " needs"
-        )
-    return Bulk(a0, float(final.energies.mean()), final.cutoff, c0, child.potential.num_cutoffs)
+        return a0, c0, crystal(a0)
+    a0, c0 = hcp_constants(crystal, elements, a0, c0)
+    return a0, c0, crystal(a0, c0 / a0)
 
 
 def _check_energies(child: Child, lattice: str, elements: Sequence[str], a0: float | None) -> None:

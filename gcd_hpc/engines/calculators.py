@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.simulation import CalculatorConfig
 from gcd_hpc.engines.child import Child
@@ -18,6 +18,8 @@ from gcd_hpc.structures.lattices import conventional_cell, typical_a0
 
 BOUND_EV = -0.5
 """Energy per atom that a crystal has at most; above, energies are not relative to free atoms."""
+ELEMENTARY = ("fcc", "bcc", "sc", "diamond", "hcp")
+"""Lattices of one element."""
 FREE_ATOM_BOX = 20.0
 """Edge of the box of a free atom, Å."""
 TIMEOUT_S = 300.0
@@ -179,7 +181,8 @@ def find_calculator(
 
     Args:
         folder: of the campaign file.
-        lattice: of the crystal on which elements are tried, fcc if None.
+        lattice: of the crystal. Elements are tried in it too, or in one of their own if it is a
+            compound or comes from files.
 
     Raises:
         LaunchError: if it is not installed or cannot be imported.
@@ -193,7 +196,7 @@ def find_calculator(
             identity=introduction["identity"],
             has_energies=introduction["has_energies"],
         )
-        zeros = [_zero(child, draft, number, lattice or "fcc") for number in draft.numbers]
+        zeros = [_zero(child, draft, element, lattice) for element in elements]
     return replace(draft, zeros_ev=tuple(zeros))
 
 
@@ -230,31 +233,39 @@ def _draft(config: CalculatorConfig, elements: Sequence[str], folder: Path) -> A
     return AseCalculator(config.name, arguments, config.atom_energies, folder, tuple(elements))
 
 
-def _zero(child: Child, draft: AseCalculator, number: int, lattice: str) -> float:
+def _zero(child: Child, draft: AseCalculator, element: str, lattice: str | None) -> float:
     """Energy of a free atom if energies are relative to something else, otherwise 0, eV.
 
     EMT, for example, gives energies relative to the crystal.
     """
-    element = draft.elements[draft.numbers.index(number)]
-    atoms = conventional_cell(lattice, element, typical_a0(element, lattice))
+    is_own = lattice in ELEMENTARY
+    tried = lattice if lattice in ELEMENTARY else _lattice_in_tables(element)
+    atoms = conventional_cell(tried, element, typical_a0(element, tried))
     box = np.array([np.zeros(3), atoms.cell.lengths()])
-    numbers = np.full(len(atoms), number)
     try:
-        crystal = child.evaluate(atoms.positions, box, periodic_z=True, numbers=numbers)
+        crystal = child.evaluate(atoms.positions, box, periodic_z=True, numbers=atoms.numbers)
         if crystal.energies.mean() < BOUND_EV:
             return 0.0
         free_box = np.array([np.zeros(3), np.full(3, FREE_ATOM_BOX)])
         middle = free_box.mean(axis=0, keepdims=True)
-        free = child.evaluate(middle, free_box, periodic_z=True, numbers=numbers[:1])
+        free = child.evaluate(middle, free_box, periodic_z=True, numbers=atoms.numbers[:1])
     except SimulationError as error:
         raise PotentialError(
             f"{draft.program} cannot compute {element}: {error}; choose a calculator that knows it"
         ) from error
     zero = float(free.energies.sum())
-    if crystal.energies.mean() - zero > BOUND_EV:
+    # An element of a compound may have another crystal, or none, as oxygen has.
+    if is_own and crystal.energies.mean() - zero > BOUND_EV:
         raise PotentialError(
-            f"{draft.program} gives {element} no bound {lattice} crystal: its energy per atom is"
+            f"{draft.program} gives {element} no bound {tried} crystal: its energy per atom is"
             f" {crystal.energies.mean() - zero:.3f} eV relative to a free atom; choose another"
             " calculator"
         )
     return zero
+
+
+def _lattice_in_tables(element: str) -> str:
+    """Lattice that tables give an element, or fcc."""
+    reference = reference_states[atomic_numbers[element]] or {}
+    symmetry = str(reference.get("symmetry"))
+    return symmetry if symmetry in ELEMENTARY else "fcc"

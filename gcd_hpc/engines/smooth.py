@@ -6,6 +6,8 @@ import numpy as np
 from ase import Atoms
 
 from gcd_hpc.engines.child import Child
+from gcd_hpc.engines.jobs import Evaluation
+from gcd_hpc.structures.bicrystal import BORDER
 from gcd_hpc.structures.energetics import J_PER_M2
 from gcd_hpc.structures.periodic import edges_and_tilt, wrap
 
@@ -43,14 +45,15 @@ def smooth_minimum(energy: Callable[[float], float], near: float) -> float:
     return float(near)
 
 
-def measured_reach(child: Child, crystal: Atoms, cohesive_ev: float) -> float:
+def measured_reach(child: Child, crystal: Atoms) -> float:
     """Depth to which a free surface changes energies and forces in the crystal, Å.
 
     It stands for the cutoff. For networks that pass messages, the distance over which an atom could
     in principle be felt is several cutoffs, but its influence ends long before.
 
     Args:
-        crystal: relaxed cell with right angles.
+        crystal: relaxed cell with right angles. In a compound all atoms of an element have the same
+            surroundings.
     """
     from ase.build import surface  # late, because it imports scipy.optimize; see constants.py
 
@@ -66,11 +69,44 @@ def measured_reach(child: Child, crystal: Atoms, cohesive_ev: float) -> float:
     result = child.evaluate(positions, box, numbers=slab.numbers)
     depths = np.minimum(positions[:, 2], top - positions[:, 2])
     order = np.argsort(depths)[::-1]  # from the middle outwards
-    deviations = np.abs(result.energies - cohesive_ev)[order]
-    if not child.potential.has_energies:
-        deviations = np.zeros(len(order))
+    deviations = np.zeros(len(order))
+    if child.potential.has_energies:
+        cell = np.array([np.zeros(3), crystal.cell.lengths()])
+        inner = child.evaluate(crystal.positions, cell, True, numbers=crystal.numbers).energies
+        for number in np.unique(slab.numbers):
+            energy = inner[crystal.numbers == number].mean()
+            is_one = slab.numbers[order] == number
+            deviations[is_one] = np.abs(result.energies[order][is_one] - energy)
     excess = np.cumsum(deviations) / 2 / edges.prod() * J_PER_M2
     forces = np.abs(result.forces).max(axis=1)[order]
     felt = depths[order][(excess > SAME_J_M2) | (np.maximum.accumulate(forces) > SAME_FORCE)]
     # An atom misses neighbours only from the next plane above the surface on.
     return float(felt.max(initial=0.0) + spacing)
+
+
+def felt_depth(
+    positions: np.ndarray, found: Evaluation, spacing: float, area: float, crystal_ev: float
+) -> float:
+    """Depth in whole lattice planes to which the surfaces of a slab are felt, Å.
+
+    Atoms of a plane may differ in energy, and only their mean is that of the crystal.
+
+    Args:
+        positions: (N, 3) of a slab of whole planes from z = 0 on, Å.
+        spacing: of the planes, Å.
+        area: of the slab, Å^2.
+        crystal_ev: energy of the crystal per atom, eV.
+    """
+    plane = np.floor((positions[:, 2] + BORDER) / spacing).astype(int)  # (N,)
+    last = plane.max()
+    depth = np.minimum(plane, last - plane)  # (N,) in planes
+    planes = np.arange(depth.max() + 1)
+    excess = np.zeros(len(planes))
+    for one in range(last + 1):
+        energies = found.energies[plane == one]
+        excess[min(one, last - one)] += abs(energies.sum() - len(energies) * crystal_ev)
+    deeper = np.cumsum(excess[::-1])[::-1] / 2 / area * J_PER_M2
+    force = np.array([np.abs(found.forces[depth >= one]).max() for one in planes])
+    felt = planes[(deeper > SAME_J_M2) | (force > SAME_FORCE)]
+    # As above, with the whole plane that is felt last.
+    return float((felt.max(initial=-1) + 2) * spacing)
