@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from gcd_hpc.config.boundary import BoundaryConfig, Triad, slabs_of
+from gcd_hpc.config.elements import num_of_crystal
 from gcd_hpc.config.explore import ExploreConfig
 from gcd_hpc.config.guidance import GuidanceTerm
 from gcd_hpc.config.learning import (
@@ -139,6 +140,18 @@ class CampaignConfig(Section):
                 refuse(
                     f"is of engine {engine}, but engine is {self.engine}; leave one of them out",
                     section,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _solutes_are_of_the_boundary(self) -> "CampaignConfig":
+        known = self.boundary.symbols[num_of_crystal(self.boundary.lattice) :]
+        for symbol in self.search.solutes:
+            if symbol not in known:
+                expected = f"expected {' or '.join(known)}" if known else "it has none"
+                refuse(
+                    f"names {symbol}, which is no solute of the boundary; {expected}",
+                    "search.solutes",
                 )
         return self
 

@@ -28,12 +28,17 @@ def check_elements(element: str | None, elements: Sequence[str] | None, lattice:
         refuse(f"must be one where lattice is {lattice}; name it by boundary.element", "elements")
 
 
+def num_of_crystal(lattice: str) -> int:
+    """Number of elements of a lattice; further ones of a boundary are solutes."""
+    return 2 if lattice in COMPOUNDS else 1
+
+
 def check_mu(symbols: Sequence[str], lattice: str, mu: Mapping[str, float]) -> None:
     """Refuse chemical potentials of other elements, and those that the crystal fixes."""
     for symbol in mu:
         if symbol not in symbols:
             refuse(f"names {symbol}, which is none of {', '.join(symbols)}", "mu")
-    own = symbols[: 2 if lattice in COMPOUNDS else 1]
+    own = symbols[: num_of_crystal(lattice)]
     given = [symbol for symbol in own if symbol in mu]
     if len(given) == len(own):
         energy = "its cohesive energy" if len(own) == 1 else "the energy of a formula unit"

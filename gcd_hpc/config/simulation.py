@@ -165,6 +165,11 @@ class SearchConfig(Section):
     """Number of tries before the first model. 0 needs a model that the campaign starts from."""
     perturbation: NonNegativeFloat = 0.3
     """Largest displacement along each axis, of atoms about one plane spacing from the boundary."""
+    solutes: dict[str, tuple[NonNegativeInt, NonNegativeInt]] = Field(default_factory=dict)
+    """Smallest and largest number of atoms of each solute in a try, drawn evenly, by its symbol.
+    They take the places of atoms within 5.5 Å of the boundary. Without it tries are free of
+    solutes, and only moves of exploration bring them in.
+    """
     md: SearchDynamicsConfig = SearchDynamicsConfig()
     chunk_size: PositiveInt = 50
     """Tries of one task, which writes one part file."""
@@ -175,6 +180,14 @@ class SearchConfig(Section):
     """
     tiles_per_n: PositiveInt = 3
     """Number of lowest unique structures of each [n] that are taken from each of these runs."""
+
+    @field_validator("solutes")
+    @classmethod
+    def _ascend(cls, solutes: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for symbol, (fewest, most) in solutes.items():
+            if fewest > most:
+                refuse(f"must be [fewest, most] for {symbol}, got [{fewest}, {most}]")
+        return solutes
 
 
 class RelaxationConfig(Section):

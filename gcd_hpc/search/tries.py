@@ -1,13 +1,17 @@
 """Grand canonical random search: the start structure of one try before it is relaxed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 
 from gcd_hpc.config.simulation import MolecularDynamicsConfig, SearchConfig
 from gcd_hpc.engines.jobs import MAX_SEED, Anneal
 from gcd_hpc.structures.frame import Frame
 
-"""Largest random seed that LAMMPS accepts."""
+SOLUTE_DEPTH = 5.5
+"""Largest distance of a solute from the boundary, Å; docs/science.md#elements has such sites."""
 PLANE_TOLERANCE = 1e-4
 """Largest distance of an atom from its lattice plane, Å."""
 
@@ -20,6 +24,8 @@ def search_start(
     num_removed: int | None = None,
 ) -> tuple[Atoms, np.ndarray, Anneal | None]:
     """Join the grains, remove atoms from a plane at the boundary, and displace those next to it.
+
+    Where the campaign asks for solutes, they take the places of atoms near the boundary.
 
     Args:
         registry: (3,) Å; random if not given.
@@ -60,6 +66,7 @@ def search_start(
     positions, numbers = lower.and_also(upper)  # (N, 3) Å and (N,)
     near = np.abs(positions[:, 2] - middle) < frame.bicrystal.nearest_neighbor
     positions[near] += rng.uniform(-config.perturbation, config.perturbation, (int(near.sum()), 3))
+    numbers = _with_solutes(numbers, np.abs(positions[:, 2] - middle), config.solutes, rng)
     anneal = random_anneal(config.md, rng) if rng.random() < config.md.probability else None
     return frame.atoms(frame.bicrystal.wrap(positions), numbers), registry, anneal
 
@@ -83,6 +90,29 @@ def _removed(
     number = min(drawn if given is None else given, len(plane))
     removed[rng.choice(plane, size=number, replace=False)] = True
     return removed
+
+
+def _with_solutes(
+    numbers: np.ndarray,
+    distances: np.ndarray,
+    solutes: Mapping[str, tuple[int, int]],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Atomic numbers (N,) after a random number of each solute was put on sites near the boundary.
+
+    Args:
+        numbers: (N,) atomic numbers.
+        distances: (N,) of the atoms from the boundary, Å.
+        solutes: smallest and largest number of each, by symbol.
+    """
+    changed = numbers.copy()
+    free = np.flatnonzero(distances < SOLUTE_DEPTH)
+    for symbol, (fewest, most) in solutes.items():
+        number = min(int(rng.integers(fewest, most + 1)), len(free))
+        places = rng.choice(free, size=number, replace=False)
+        changed[places] = atomic_numbers[symbol]
+        free = np.setdiff1d(free, places)
+    return changed
 
 
 def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> Anneal:

@@ -56,6 +56,14 @@ from tests.config.conftest import MINIMAL
             "unknown key, known here are pair_style, pair_coeff, file, files, accelerator,"
             " commands",
         ),
+        # Solutes
+        (
+            "search.solutes",
+            {"Cu": [0, 2]},
+            "names Cu, which is no solute of the boundary; it has none",
+        ),
+        ("search.solutes", {"Cu": [3, 2]}, "must be [fewest, most] for Cu, got [3, 2]"),
+        ("search.solutes.Cu", 3, "must be a list, got 3"),
         # Meaning
         (
             "name",

@@ -5,12 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gcd_hpc.config.campaign import BoundaryConfig
 from gcd_hpc.config.simulation import (
     MolecularDynamicsConfig,
     SearchConfig,
     SearchDynamicsConfig,
 )
 from gcd_hpc.search.tries import random_anneal, search_start
+from gcd_hpc.structures.bicrystal import Bicrystal
 from gcd_hpc.structures.frame import Frame
 from tests.structures.boundaries import UNLIKE_PLANES
 
@@ -22,6 +24,60 @@ def test_the_same_stream_gives_the_same_start(frame: Frame):
     one, two = (search_start(frame, SHAKEN, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one[0].positions, two[0].positions)
     np.testing.assert_array_equal(one[1], two[1])
+
+
+ALLOY = Frame.build(
+    Bicrystal.build(
+        BoundaryConfig(
+            elements=("Ni", "Cu", "Ag"), lattice="fcc", sigma=5, axis=(0, 0, 1), plane=(2, 1, 0)
+        ),
+        3.52,
+    ),
+    (27.0, 27.0),
+    70.0,
+)
+NI, CU, AG = 28, 29, 47
+
+
+def test_all_numbers_of_a_solute_between_its_limits_are_equally_likely():
+    config = SearchConfig(num_tries=1, solutes={"Cu": (1, 4), "Ag": (2, 2)})
+    rng = np.random.default_rng(0)
+    found = [search_start(ALLOY, config, rng)[0].numbers for _ in range(400)]
+    counts = Counter(int((numbers == CU).sum()) for numbers in found)
+    assert sorted(counts) == [1, 2, 3, 4]
+    # 100 each, 8.7 is the standard deviation.
+    assert all(abs(count - 100) < 35 for count in counts.values())
+    assert {int((numbers == AG).sum()) for numbers in found} == {2}
+
+
+def test_solutes_take_the_places_of_atoms_near_the_boundary_on_both_sides():
+    config = SearchConfig(num_tries=1, solutes={"Cu": (3, 3)})
+    rng = np.random.default_rng(1)
+    depths = []
+    for _ in range(200):
+        atoms, _, _ = search_start(ALLOY, config, rng)
+        heights = atoms.positions[:, 2]
+        depths += (heights[atoms.numbers == CU] - ALLOY.centre).tolist()
+        assert set(atoms.numbers.tolist()) == {NI, CU}
+    # The upper grain begins up to a plane higher, and atoms are displaced by up to 0.3 Å.
+    reach = 5.5 + ALLOY.bicrystal.plane_spacing + 0.3
+    assert -reach < min(depths) < -3.0 and 3.0 < max(depths) < reach
+
+
+def test_solutes_leave_positions_and_registry_as_they_are_without_them():
+    plain = search_start(ALLOY, SHAKEN, np.random.default_rng(5))
+    config = SearchConfig(num_tries=1, perturbation=0.3, solutes={"Cu": (6, 6)})
+    alloyed = search_start(ALLOY, config, np.random.default_rng(5))
+    np.testing.assert_array_equal(plain[0].positions, alloyed[0].positions)
+    np.testing.assert_array_equal(plain[1], alloyed[1])
+    assert set(plain[0].numbers.tolist()) == {NI}
+
+
+def test_more_solutes_than_sites_fill_all_sites():
+    config = SearchConfig(num_tries=1, solutes={"Cu": (900, 900), "Ag": (1, 1)})
+    atoms, _, _ = search_start(ALLOY, config, np.random.default_rng(0))
+    assert 20 < (atoms.numbers == CU).sum() < len(atoms) // 2
+    assert not (atoms.numbers == AG).any()
 
 
 def test_all_numbers_of_removed_atoms_are_equally_likely(frame: Frame):

@@ -74,3 +74,20 @@ def test_exploration_finds_the_best_site_of_a_solute_among_all_sites(tmp_path: P
     gained_ev = (min(energies) - clean.gb_energy_j_m2) * system.bicrystal.area / J_PER_M2
     # As the same sites gave in a slab of another height; the reserve of 0.1 eV is taken off again.
     assert gained_ev - 0.1 == pytest.approx(-0.117, abs=0.002)
+
+
+def test_tries_begin_with_as_many_solutes_as_the_campaign_says(tmp_path: Path):
+    tries = "num_tries: 6, chunk_size: 6, solutes: {Cu: [1, 3]}"
+    text = CAMPAIGN.replace("num_tries: 24, chunk_size: 24", tries)
+    config = parse_campaign(text, "nicu.yaml")
+    RunDirectory(tmp_path).config.write_text(dump(config))
+    prepare(tmp_path, config, tmp_path)
+    search_chunk(str(tmp_path), 0)
+    worker_child(str(tmp_path)).close()
+    rows = list(open_run(tmp_path))
+    assert len(rows) == 6
+    for row in rows:
+        assert row.surplus in ("Cu+1", "Cu+2", "Cu+3")
+        assert row.surplus == f"Cu+{(row.numbers == CU).sum()}"
+    assert len({row.surplus for row in rows}) > 1
+    assert any(row.status == "ok" for row in rows)
