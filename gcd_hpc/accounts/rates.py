@@ -5,8 +5,7 @@ Source: Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
 
 from dataclasses import dataclass
 from math import sqrt
-
-from scipy.special import ndtri
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
 
@@ -42,4 +41,4 @@ def wilson(hits: float, tries: float) -> Estimate:
 
 def normal_quantile() -> float:
     """Half width of the interval in standard deviations of a normal distribution."""
-    return float(ndtri(0.5 + CONFIDENCE / 2))
+    return NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)

@@ -7,9 +7,10 @@ from rich.text import Text
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.accounts.sources import sources_of
+from gcd_hpc.browse.figure_kinds import OF_MATERIAL
 from gcd_hpc.browse.figures import plot_egb_vs_n
 from gcd_hpc.browse.material_summary import write_material_summary
-from gcd_hpc.browse.plots import OF_MATERIAL, plot
+from gcd_hpc.browse.plots import plot
 from gcd_hpc.browse.sources import work_table
 from gcd_hpc.browse.summary import cost_table, write_summary
 from gcd_hpc.browse.tables import best_by_source, source_table

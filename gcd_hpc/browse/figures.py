@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gcd_hpc.browse.figure_kinds import energy_cap
 from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output
 from gcd_hpc.store.checksums import Columns
@@ -134,15 +135,6 @@ def need_some(run: Run, num: int) -> None:
     if not num:
         among = f" with {run.selection}" if run.selection else ""
         raise StoreError(f"{run.path}: nothing to draw: there are no relaxed candidates{among}")
-
-
-def energy_cap(n_fraction: np.ndarray, energy: np.ndarray) -> float:
-    """Highest energy in a figure, J/m^2: the highest of the best per [n], plus 45 % of their span.
-
-    The margin above the highest best energy is at least 0.25 J/m^2.
-    """
-    best = lowest_of_each(n_fraction, energy)[1]
-    return float(best.max() + max(0.25, 0.45 * (best.max() - best.min())))
 
 
 def _smallest_step(n_fraction: np.ndarray) -> float:

@@ -5,7 +5,6 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from gcd_hpc.store.material_rows import is_settled
 from gcd_hpc.store.materials import GUIDED_ORDER
@@ -19,6 +18,10 @@ ERROR_HEADINGS = (
     *("round", "candidates", "number", "failed", "spectrum error", "smallest", "energy (eV/atom)"),
 )
 """Headings of a table of the errors by round."""
+ABOUT_ROUNDS = (
+    f"Spectrum error of the candidates of each round: mean and {CONFIDENCE:.0%} interval of the"
+    " mean over candidates, by Student's t."
+)
 ABOUT_TWINS = (
     "Spectrum error with guidance less that without it, in pairs of candidates with the same random"
     f" numbers: mean and {CONFIDENCE:.0%} interval. A negative difference whose interval does not"
@@ -64,6 +67,8 @@ class RoundErrors:
 
 def interval(values: Array) -> Interval:
     """Mean of independent values with its interval."""
+    from scipy.special import stdtrit  # takes 0.3 s, and pages of boundaries need it not
+
     num = len(values)
     if num < 2:
         return Interval(float(values[0]) if num else nan, nan, num)

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from gcd_hpc.browse.ending import write_report
-from gcd_hpc.browse.plots import What, draw_run
+from gcd_hpc.browse.figure_kinds import What
+from gcd_hpc.browse.plots import draw_run
 from gcd_hpc.browse.set_status import SetStatusReader
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.campaign.display import open_progress

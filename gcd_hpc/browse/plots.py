@@ -1,11 +1,11 @@
 """Figures of a run by name, for the command line, the page and the report."""
 
 from pathlib import Path
-from typing import Literal
 
 from matplotlib.figure import Figure
 
 from gcd_hpc.browse.campaign_figures import progress
+from gcd_hpc.browse.figure_kinds import OF_MATERIAL, What
 from gcd_hpc.browse.figures import check_suffix, egb_vs_n, save
 from gcd_hpc.browse.material_figures import errors_figure, spectra_figure
 from gcd_hpc.browse.material_numbers import errors_by_round
@@ -15,10 +15,6 @@ from gcd_hpc.browse.timeline import timeline
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_directory import RunDirectory
-
-What = Literal["egb-n", "progress", "timeline", "registry", "rdf", "spectra", "errors"]
-OF_MATERIAL: tuple[What, ...] = ("spectra", "errors")
-"""Figures of a material; the others but the timeline are of a boundary."""
 
 
 def plot(run: Path, what: What, selection: str = "", out: Path | None = None) -> Path:

@@ -34,7 +34,7 @@ from gcd_hpc.cli.spectra import show as show_spectra
 from gcd_hpc.cli.stability import free_energy, hold
 from gcd_hpc.cli.watching import failures, report, status
 from gcd_hpc.config.loader import refuse_material
-from gcd_hpc.errors import GcdError
+from gcd_hpc.errors import GcdError, shortened
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Begin": {"init": init, "boundaries": boundaries},
@@ -198,6 +198,15 @@ def settings(
     _debug = debug
 
 
+def _in_lines(message: str) -> str:
+    """A message in which no argument of the command, as the name of a file, begins a line."""
+    for word in sys.argv[1:]:
+        if not word.isprintable():
+            for name in (word, str(Path(word))):
+                message = message.replace(name, shortened(name))
+    return message
+
+
 def main() -> None:
     """Run a command; a GcdError becomes one line on standard error and its exit code, usually 2.
 
@@ -210,7 +219,7 @@ def main() -> None:
         if _debug:
             traceback.print_exc()
         for line in (f"gcd-hpc: {error}", *getattr(error, "__notes__", ())):
-            say(line, to_stderr=True)
+            say(_in_lines(line), to_stderr=True)
         sys.exit(error.exit_code)
     except MemoryError:
         if _debug:

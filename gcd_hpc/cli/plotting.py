@@ -10,7 +10,7 @@ from gcd_hpc.cli.options import Boundary, Results, Selection, one_of_these
 from gcd_hpc.cli.output import say
 
 if TYPE_CHECKING:
-    from gcd_hpc.browse.plots import What
+    from gcd_hpc.browse.figure_kinds import What
 
 FIGURES = ("egb-n", "progress", "timeline", "registry", "rdf", "spectra", "errors")
 

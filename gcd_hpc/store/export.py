@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
@@ -100,9 +99,11 @@ def export(run: Run, form: str, out: str | Path, a0: float | None = None) -> int
         config = run.provenance.get("config", "")
         structures = (with_held_layers(candidate, config) for candidate in chosen)
     if form == "extxyz":
+        from ase.io import write  # late, as in files.py
+
         with output(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
             for atoms in structures:
-                ase.io.write(file, atoms, format="extxyz")
+                write(file, atoms, format="extxyz")
     elif form == "ase-db":
         _write_database(Path(out), structures)
     elif form == "vasp":

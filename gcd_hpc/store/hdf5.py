@@ -199,7 +199,7 @@ def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
 
 def read_texts(file: h5py.File, field: Field) -> list[bytes]:
     """Whole column of text as UTF-8 bytes, with verified checksum."""
-    if _is_younger(field, file):
+    if _is_younger(field, file.attrs["schema_version"]):
         return [field.default.encode()] * num_rows_of(file)
     dataset = dataset_of(file, field)
     values: list[bytes] = dataset[...].tolist()
@@ -209,14 +209,19 @@ def read_texts(file: h5py.File, field: Field) -> list[bytes]:
 
 
 def read_slice(
-    file: h5py.File, field: Field, places: slice, length: int | None = None
+    file: h5py.File,
+    field: Field,
+    places: slice,
+    length: int | None = None,
+    version: int | None = None,
 ) -> np.ndarray:
     """Some rows or atoms of a column, without verifying the checksum of the whole column.
 
     Args:
         length: number of rows or atoms of the file, if it is known.
+        version: schema version of the file, if it is known.
     """
-    if _is_younger(field, file):
+    if _is_younger(field, version or file.attrs["schema_version"]):
         return value_before(file, field, places)
     values = dataset_of(file, field, length)[places]
     return text_array(values.tolist()) if field.kind == "text" else values
@@ -294,7 +299,7 @@ def text_array(texts: Iterable[bytes]) -> np.ndarray:
 
 
 def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
-    if _is_younger(field, file):
+    if _is_younger(field, file.attrs["schema_version"]):
         length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
         return value_before(file, field, slice(0, length))
     dataset = dataset_of(file, field)
@@ -308,8 +313,8 @@ def has_row_checksums(file: h5py.File) -> bool:
     return ROW_CHECKSUM.path in file
 
 
-def _is_younger(field: Field, file: h5py.File) -> bool:
-    return field.since > 1 and field.since > file.attrs["schema_version"]
+def _is_younger(field: Field, version: int) -> bool:
+    return field.since > version
 
 
 def value_before(file: h5py.File, field: Field, places: slice) -> np.ndarray:

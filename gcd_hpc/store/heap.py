@@ -6,9 +6,13 @@ On some kinds of damage there the HDF5 library loops forever.
 import struct
 from pathlib import Path
 
+import numpy as np
+
 MAX_BYTES = 64 << 20
 """Largest file that is checked, bytes; texts are a small part of larger files."""
-_COLLECTION, _OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<H6xQ")
+_COLLECTION = struct.Struct("<4sB3xQ")
+_WORD, _NUMBER = 8, 0xFFFF
+"""Bytes of a word, and the bits of an object's first word that hold its number."""
 
 
 def check_heap(path: Path) -> None:
@@ -17,7 +21,7 @@ def check_heap(path: Path) -> None:
     Source: HDF5 File Format Specification, III.E, global heap.
 
     Raises:
-        ValueError: if an object has no length or reaches beyond its collection.
+        ValueError: if an object has no length, no whole words or reaches beyond its collection.
         OSError: if the file cannot be read.
     """
     if path.stat().st_size > MAX_BYTES:
@@ -33,12 +37,15 @@ def check_heap(path: Path) -> None:
         start = content.find(b"GCOL", start + 4)
 
 
-def _walk(content: bytes, place: int, end: int) -> None:
-    unpack, header = _OBJECT.unpack_from, _OBJECT.size
-    while end - place >= header:
-        number, size = unpack(content, place)
-        # Texts are padded to eight bytes; object 0 is free space, whose size includes its header.
-        step = header + (size + 7) // 8 * 8 if number else size
-        if not 0 < step <= end - place:
+def _walk(content: bytes, start: int, end: int) -> None:
+    """Walk from object to object; each begins with a word with its number and one with its size."""
+    num_words = (end - start) // _WORD
+    words = np.frombuffer(content, "<u8", num_words, start).tolist()
+    place, last = 0, num_words - 2
+    while place <= last:
+        size, is_free = words[place + 1], not words[place] & _NUMBER
+        # Texts are padded to whole words; object 0 is free space, whose size includes its header.
+        step = size // _WORD if is_free else 2 + -(-size // _WORD)
+        if not 0 < step <= num_words - place or (is_free and size % _WORD):
             raise ValueError("the heap of texts is damaged")
         place += step

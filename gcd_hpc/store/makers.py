@@ -87,7 +87,7 @@ def distinct(columns: Columns, names: Sequence[str]) -> tuple[list[tuple[Any, ..
     places = np.zeros(len(columns[names[0]]), dtype=np.int64)
     values = []
     for name in names:
-        found, own = _numbered(columns[name])
+        found, own = numbered(columns[name])
         places = places * len(found) + own
         values.append(found)
     is_used = np.bincount(places, minlength=1) > 0
@@ -95,8 +95,17 @@ def distinct(columns: Columns, names: Sequence[str]) -> tuple[list[tuple[Any, ..
     return used, (np.cumsum(is_used) - 1)[places]
 
 
-def _numbered(column: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """Distinct values of a column, and the place of each row's among them, (M,)."""
+def numbered(column: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Distinct values of a column, and the place of each row's among them, (M,).
+
+    Numbers are in ascending order, texts in that of their first rows.
+    """
+    if column.dtype.kind in "iu" and len(column):
+        first, last = int(column.min()), int(column.max())
+        if last - first < len(column):  # counting is ten times as fast as sorting
+            own = (column - first).astype(np.intp)
+            is_used = np.bincount(own) > 0
+            return (np.flatnonzero(is_used) + first).tolist(), (np.cumsum(is_used) - 1)[own]
     if column.dtype != object:
         values, own = np.unique(column, return_inverse=True)
         return values.tolist(), own

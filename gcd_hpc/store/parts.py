@@ -98,10 +98,11 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
 def _read_row(file: h5py.File, row: int) -> Candidate:
     this = slice(row, row + 1)
     num_rows, num_atoms = num_rows_of(file), num_atoms_of(file)
-    one = {field.name: read_slice(file, field, this, num_rows) for field in ROW_FIELDS}
+    version = int(file.attrs["schema_version"])
+    one = {field.name: read_slice(file, field, this, num_rows, version) for field in ROW_FIELDS}
     start, stop = _place(file, read_slice(file, START, this, num_rows)[0], one["num_atoms"][0])
     for field in ATOM_FIELDS:
-        one[field.name] = read_slice(file, field, slice(start, stop), num_atoms)
+        one[field.name] = read_slice(file, field, slice(start, stop), num_atoms, version)
     _verify_row(file, one, row)
     return _candidate(one)
 

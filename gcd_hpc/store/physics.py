@@ -13,6 +13,7 @@ from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
+from gcd_hpc.store.makers import numbered
 from gcd_hpc.store.material_rows import is_material, material_fault
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
@@ -286,13 +287,16 @@ class Ranking:
         energy, n_index = columns["gb_energy_j_m2"][numbers], columns["n_index"][numbers]
         if not per_n:
             n_index = np.zeros_like(n_index)
-        order = np.lexsort([energy, n_index])
-        self._num = num
+        by_energy = np.argsort(energy, kind="stable")
+        found, group = numbered(n_index[by_energy])
+        # Integers of two bytes are sorted by counting.
+        grouped = np.argsort(group.astype(np.min_scalar_type(len(found))), kind="stable")
+        order = by_energy[grouped]
+        self._num, self._grouped = num, grouped
         self._rows, self._energy = numbers[order], energy[order]
         self._is_kept = np.ones(len(order), dtype=bool)
-        _, self._start, self._group = np.unique(
-            n_index[order], return_index=True, return_inverse=True
-        )
+        self._group = group[grouped]
+        self._start = np.searchsorted(self._group, np.arange(len(found)))
 
     def lowest(self) -> np.ndarray:
         """Ascending numbers of the lowest rows that were not struck, and of all ties."""
@@ -317,8 +321,10 @@ class Ranking:
 
     @property
     def kept(self) -> np.ndarray:
-        """Ascending numbers of the other rows."""
-        return np.asarray(np.sort(self._rows[self._is_kept]))
+        """Numbers of the other rows by energy, in the order of ``numbers`` where it is equal."""
+        rows, is_kept = np.empty_like(self._rows), np.empty_like(self._is_kept)
+        rows[self._grouped], is_kept[self._grouped] = self._rows, self._is_kept
+        return np.asarray(rows[is_kept])
 
 
 def candidate_fault(candidate: Candidate, config: Any) -> str:

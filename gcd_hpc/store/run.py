@@ -242,7 +242,7 @@ class Run:
             order = ranked(columns)
             chosen: Run = self[np.asarray(order[is_settled(columns)[order]])]
             return chosen
-        return self._physical(1, per_n=True)[0].sorted("gb_energy_j_m2")
+        return self._physical(1, per_n=True)[0]
 
     def lowest(self, num: int = 10, per_n: bool = False) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
@@ -291,7 +291,7 @@ class Run:
         return self[order[np.arange(len(order)) - start[group] < num]]
 
     def _physical(self, num: int, per_n: bool) -> "tuple[Run, Run, np.ndarray]":
-        """Split the relaxed candidates into physical ones, in file order, and refused ones.
+        """Split the relaxed candidates into physical ones, lowest first, and refused ones.
 
         Only the ``num`` lowest, of all or of each [n], are read with their atoms and checked,
         repeatedly until all of them are physical; other rows are kept unchecked.

@@ -8,10 +8,8 @@ from io import StringIO
 from math import ceil, pi
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from gcd_hpc.engines.surfaces import grain_slab
 from gcd_hpc.store.fingerprints import outer_thickness
@@ -62,8 +60,14 @@ def with_held_layers(candidate: RunCandidate, config: str) -> Atoms:
     atoms, outer = candidate.to_atoms(), outer_thickness(vars(candidate), config)
     heights = atoms.positions[:, 2]
     held = (heights < heights.min() + outer) | (heights > heights.max() - outer)
-    atoms.set_constraint(FixAtoms(mask=held))
+    _hold(atoms, held)
     return atoms
+
+
+def _hold(atoms: Atoms, held: np.ndarray) -> None:
+    from ase.constraints import FixAtoms  # takes 0.4 s, and all readers of runs import this module
+
+    atoms.set_constraint(FixAtoms(mask=held))
 
 
 def write_vasp_inputs(folder: Path, atoms: Atoms, scale: float = 1.0) -> None:
@@ -118,9 +122,11 @@ def _in_vacuum(slab: Atoms) -> Atoms:
 
 def _write(folder: Path, atoms: Atoms, held: np.ndarray, title: str) -> None:
     """Write POSCAR and KPOINTS; a slab in vacuum has one k-point along its normal."""
-    atoms.set_constraint(FixAtoms(mask=held))
+    from ase.io import write  # late, as above
+
+    _hold(atoms, held)
     text = StringIO()
-    ase.io.write(text, atoms, format="vasp", direct=False)
+    write(text, atoms, format="vasp", direct=False)
     (folder / "POSCAR").write_text(titled(text.getvalue(), title, "poscar"))
     grid = [_num_points(edge) for edge in atoms.cell.reciprocal()]
     if atoms.cell.lengths()[2] > VACUUM:

@@ -6,7 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from gcd_hpc.browse.figures import egb_vs_n, energy_cap, plot_egb_vs_n
+from gcd_hpc.browse.figure_kinds import energy_cap
+from gcd_hpc.browse.figures import egb_vs_n, plot_egb_vs_n
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.parts import write_part
 from gcd_hpc.store.run import open_run

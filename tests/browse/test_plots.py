@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 import gcd_hpc
 from gcd_hpc.browse.campaign_figures import finds
-from gcd_hpc.browse.plots import OF_MATERIAL, What, draw, plot
+from gcd_hpc.browse.figure_kinds import OF_MATERIAL, What
+from gcd_hpc.browse.plots import draw, plot
 from gcd_hpc.browse.timeline import at_work, work_of
 from gcd_hpc.campaign.events import Finished
 from gcd_hpc.campaign.ledger import Ledger

@@ -110,6 +110,14 @@ def test_escape_sequences_of_an_argument_do_not_reach_the_terminal():
     assert "\x1b" not in call("status", "\x1b]0;mine\x07")
 
 
+@pytest.mark.parametrize("name", ["no\nfile.yaml", "./no\nfile.yaml"])
+def test_the_name_of_a_file_does_not_break_the_line_of_an_error(name):
+    text = call("check", name)
+    assert text.splitlines() == [
+        "gcd-hpc: no\N{REPLACEMENT CHARACTER}file.yaml: there is no such file"
+    ]
+
+
 @pytest.mark.parametrize(
     "command", ["check", "failures", "ls", "ls --json", "report", "status", "top"]
 )

@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +13,7 @@ import numpy as np
 
 from gcd_hpc.browse.asked import guidance_of
 from gcd_hpc.browse.failures import counts, failure_rows
-from gcd_hpc.browse.figures import energy_cap
+from gcd_hpc.browse.figure_kinds import energy_cap
 from gcd_hpc.browse.page.asked import AskedView
 from gcd_hpc.browse.page.kinds import kind_of, material_choices, spectra_record
 from gcd_hpc.browse.page.material_structure import (
@@ -33,7 +33,7 @@ from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.makers import MODEL_MOVES, groups, maker_name
+from gcd_hpc.store.makers import MAKER_FIELDS, MODEL_MOVES, distinct, group_of, maker_name, numbered
 from gcd_hpc.store.material_rows import kind_fields
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
@@ -101,7 +101,6 @@ class Contents:
                 self._state |= {
                     "figures": kind_of(rows.run).figures,
                     "campaign": self._campaign(),
-                    "work": self._work.table(rows, self._shown),
                     "formats": [
                         form for form in get_args(Format) if form != "vasp" or not is_material
                     ],
@@ -253,6 +252,11 @@ class Contents:
         """Trainings of the campaign so far, with the course of their losses."""
         return self._work.training()
 
+    def work(self) -> dict[str, Any]:
+        """Table of what each source cost and found, see ``Work.table``."""
+        with self._lock:
+            return self._work.table(self._current(), self._shown)
+
     def moves(self) -> dict[str, Any]:
         """Table of what each kind of move of the exploration tried and found."""
         with self._lock:
@@ -327,9 +331,9 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
         fractions = relaxed["n_fraction"][first].tolist()
     return {
         "num": len(columns["status"]),
-        "statuses": dict(Counter(columns["status"].tolist())),
+        "statuses": {status: num for (status,), num in _counted(columns, ["status"]).items()},
         "sources": material_choices(rows.run) if rows.run.is_material else _choices(columns),
-        "rounds": np.unique(columns["round"]).tolist(),
+        "rounds": numbered(columns["round"])[0],
         "fractions": fractions,
         "best": next(iter(records(best.columns(kind_of(best).map_fields))), None),
     }
@@ -337,10 +341,13 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
 
 def _choices(columns: Columns) -> list[dict[str, Any]]:
     """Sources that can be chosen: the selection, the name and the number of rows of each."""
-    makers = Counter(zip(columns["source"].tolist(), columns["move"].tolist(), strict=True))
-    kinds = Counter(columns["source"].tolist())
-    # A model is chosen with the moves that used its weights.
-    models = Counter(columns["version"][groups(columns) == "model"].tolist())
+    makers, kinds, models = Counter[tuple[str, str]](), Counter[str](), Counter[int]()
+    for (source, version, move), num in _counted(columns, MAKER_FIELDS).items():
+        makers[source, move] += num
+        kinds[source] += num
+        # A model is chosen with the moves that used its weights.
+        if group_of(source, version, move) == "model":
+            models[version] += num
     found = [("source=search", "search", kinds["search"])]
     found += [("source=explore", "all moves", kinds["explore"])]
     found += [(f"move={move}", move, num) for (_, move), num in sorted(makers.items()) if move]
@@ -353,6 +360,12 @@ def _choices(columns: Columns) -> list[dict[str, Any]]:
     if len(models) > 1:
         found.append(("source=model", "all models", kinds["model"]))
     return [{"select": select, "name": name, "num": num} for select, name, num in found if num]
+
+
+def _counted(columns: Columns, names: Sequence[str]) -> dict[tuple[Any, ...], int]:
+    """Number of rows with each combination of some fields that have few values."""
+    found, places = distinct(columns, names)
+    return dict(zip(found, np.bincount(places, minlength=len(found)).tolist(), strict=True))
 
 
 def version_of(paths: Iterable[Path]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from gcd_hpc.browse.plots import What, draw
+from gcd_hpc.browse.figure_kinds import What
+from gcd_hpc.browse.plots import draw
 
 _drawing = threading.Lock()
 """Lock for drawing, as matplotlib's settings are global to the process."""

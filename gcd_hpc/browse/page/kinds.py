@@ -4,12 +4,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from gcd_hpc.browse.material_numbers import ERROR_HEADINGS, error_cells, errors_by_round
+from gcd_hpc.browse.figure_kinds import What
+from gcd_hpc.browse.material_numbers import (
+    ABOUT_ROUNDS,
+    ERROR_HEADINGS,
+    error_cells,
+    errors_by_round,
+)
 from gcd_hpc.browse.material_spectra import MaterialSpectra
-from gcd_hpc.browse.plots import What
-from gcd_hpc.browse.report.facts import boundary_facts
-from gcd_hpc.browse.report.material_report import ERRORS
-from gcd_hpc.browse.report.material_report import material_facts as facts_of_material
+from gcd_hpc.browse.report.facts import boundary_facts, material_facts
 from gcd_hpc.browse.tables import plain
 from gcd_hpc.store.materials import GUIDED_ORDER
 from gcd_hpc.store.run import Run
@@ -89,12 +92,12 @@ def material_choices(run: Run) -> list[dict[str, Any]]:
 def rounds_table(run: Run) -> dict[str, Any]:
     """Table of the spectrum errors of each round."""
     cells = [error_cells(one) for one in errors_by_round(run)]
-    return {"headings": ERROR_HEADINGS, "rows": cells, "about": ERRORS}
+    return {"headings": ERROR_HEADINGS, "rows": cells, "about": ABOUT_ROUNDS}
 
 
 def subject_facts(run: Run, spectra: MaterialSpectra | None) -> list[tuple[str, str]]:
     """The boundary or the material of a run in lines."""
-    facts = facts_of_material(run, spectra) if run.is_material else boundary_facts(run)
+    facts = material_facts(run, spectra) if run.is_material else boundary_facts(run)
     return list(facts.rows)
 
 

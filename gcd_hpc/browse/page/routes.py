@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from gcd_hpc.browse.figure_kinds import What
 from gcd_hpc.browse.page.assets import (
     PAGE,
     SCRIPTS,
@@ -18,8 +19,6 @@ from gcd_hpc.browse.page.assets import (
 )
 from gcd_hpc.browse.page.contents import MAX_POINTS, Contents
 from gcd_hpc.browse.page.downloads import download_one, download_selection
-from gcd_hpc.browse.page.figures import figure_svg
-from gcd_hpc.browse.plots import What
 from gcd_hpc.errors import GcdError, StoreError
 
 Query = dict[str, str]
@@ -130,6 +129,8 @@ def _count(query: Query, name: str, default: int) -> int:
 
 
 def _figure(contents: Contents, query: Query) -> Answer:
+    from gcd_hpc.browse.page.figures import figure_svg  # matplotlib, which no other view needs
+
     what = query.get("what", "")
     if what not in get_args(What):
         raise StoreError(f"what must be one of {', '.join(get_args(What))}, got {what}")
@@ -160,6 +161,7 @@ ROUTES: dict[str, Callable[[Contents, Query], Answer]] = {
     "api/structure": lambda contents, query: json_answer(contents.structure(query.get("id", ""))),
     "api/environment": _environment,
     "api/training": lambda contents, query: json_answer(contents.training()),
+    "api/work": lambda contents, query: json_answer(contents.work()),
     "api/moves": lambda contents, query: json_answer(contents.moves()),
     "api/settings": lambda contents, query: json_answer(contents.settings()),
     "api/spectra": lambda contents, query: told(

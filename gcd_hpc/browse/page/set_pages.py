@@ -14,10 +14,8 @@ from gcd_hpc.browse.overview import (
     row_of,
     sorted_rows,
 )
-from gcd_hpc.browse.overview_figure import overview_figure
 from gcd_hpc.browse.page.assets import SET_PAGE, SET_SCRIPTS, STYLE
 from gcd_hpc.browse.page.contents import version_of
-from gcd_hpc.browse.page.figures import svg_of
 from gcd_hpc.browse.page.routes import (
     Answer,
     Query,
@@ -117,6 +115,10 @@ class SetPages:
         Raises:
             StoreError: if nothing was relaxed yet.
         """
+        # They import matplotlib, which no other view needs.
+        from gcd_hpc.browse.overview_figure import overview_figure
+        from gcd_hpc.browse.page.figures import svg_of
+
         version = self._version()
         if self._figure[0] != version:
             found = self._overview()

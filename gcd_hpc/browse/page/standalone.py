@@ -54,6 +54,7 @@ def _data(contents: Contents, num: int) -> dict[str, Any]:
         "structures": structures,
         "environments": _environments(contents, structures),
         "training": contents.training(),
+        "work": contents.work(),
         "moves": contents.moves(),
         "settings": contents.settings(),
         "registries": contents.registries("", MAX_ROWS),

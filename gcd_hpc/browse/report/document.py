@@ -6,9 +6,11 @@ Texts are plain; what stands between backticks is code. A document knows nothing
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    # Only drawn figures are asked for their pixels, and many read facts alone.
+    from matplotlib.figure import Figure
 
 DPI = 200
 """Resolution of figures, dots per inch."""
@@ -88,7 +90,7 @@ def table(
     return Table(caption, tuple(headings), tuple(map(tuple, rows)), tuple(align))
 
 
-def picture(figure: Figure, caption: str, scale: float = 1.0) -> Picture:
+def picture(figure: "Figure", caption: str, scale: float = 1.0) -> Picture:
     """A figure as the block of a document.
 
     Args:

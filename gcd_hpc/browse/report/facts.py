@@ -8,6 +8,7 @@ import numpy as np
 
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.accounts.report import HOUR_S
+from gcd_hpc.browse.material_spectra import MaterialSpectra
 from gcd_hpc.browse.report.document import Facts
 from gcd_hpc.browse.status import MEANING, status_of
 from gcd_hpc.campaign.portable import portable_config
@@ -81,6 +82,26 @@ def boundary_facts(run: Run) -> Facts:
     if len(heights):
         slab = float(np.ptp(heights[0].positions[:, 2]))
         rows.append(("height of the bicrystal", f"{slab:.1f} Å"))
+    return Facts(tuple(rows))
+
+
+def material_facts(run: Run, spectra: MaterialSpectra | None) -> Facts:
+    """Element, density, target, engine and guidance of a material."""
+    config = config_of(run)
+    material, target = (config.get(key) or {} for key in ("material", "target"))
+    labelling = config.get("labelling") or {}
+    guidance = (config.get("guidance") or [{}])[0]
+    rows = [
+        ("element", str(run.element)),
+        ("density", f"{material.get('density_g_cm3')} g/cm³, the same for all candidates"),
+        ("atoms", f"{material.get('num_atoms')} in a periodic cube"),
+        ("target", f"`{target.get('file')}`"),
+        ("engine", spectra.engine if spectra else str(labelling.get("engine"))),
+        ("labelled atoms of a candidate", str(labelling.get("atoms_per_candidate"))),
+        ("strength of the guidance", str(guidance.get("strength", "no guidance"))),
+    ]
+    if spectra is not None and spectra.shift_ev:
+        rows.append(("further shift of the target", f"{spectra.shift_ev:+.2f} eV, found"))
     return Facts(tuple(rows))
 
 

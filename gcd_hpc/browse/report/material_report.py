@@ -12,8 +12,8 @@ from gcd_hpc.browse.material_figures import (
 )
 from gcd_hpc.browse.material_losses import read_losses
 from gcd_hpc.browse.material_numbers import (
+    ABOUT_ROUNDS,
     ABOUT_TWINS,
-    CONFIDENCE,
     ERROR_HEADINGS,
     bonds_of,
     error_cells,
@@ -37,6 +37,7 @@ from gcd_hpc.browse.report.facts import (
     config_of,
     cost_line,
     dates,
+    material_facts,
     origin_facts,
     potential_facts,
     state_line,
@@ -60,10 +61,6 @@ METHOD = (
     " some random atoms; by them the mean that the network predicts is corrected, so that the"
     " network reduces the scatter but does not decide the result. Candidates without guidance have"
     " the same density and are the control."
-)
-ERRORS = (
-    f"Spectrum error of the candidates of each round: mean and {CONFIDENCE:.0%} interval of the"
-    " mean over candidates, by Student's t."
 )
 ABOUT_ERRORS = (
     "The models of later rounds have also learned from earlier candidates. The smallest"
@@ -120,26 +117,6 @@ def _summary(run: Run, state: State | None) -> Facts:
     return Facts((*rows, ("cost", cost_line(state, spent_s))) if state else tuple(rows))
 
 
-def material_facts(run: Run, spectra: MaterialSpectra | None) -> Facts:
-    """Element, density, target, engine and guidance of a material."""
-    config = config_of(run)
-    material, target = (config.get(key) or {} for key in ("material", "target"))
-    labelling = config.get("labelling") or {}
-    guidance = (config.get("guidance") or [{}])[0]
-    rows = [
-        ("element", str(run.element)),
-        ("density", f"{material.get('density_g_cm3')} g/cm³, the same for all candidates"),
-        ("atoms", f"{material.get('num_atoms')} in a periodic cube"),
-        ("target", f"`{target.get('file')}`"),
-        ("engine", spectra.engine if spectra else str(labelling.get("engine"))),
-        ("labelled atoms of a candidate", str(labelling.get("atoms_per_candidate"))),
-        ("strength of the guidance", str(guidance.get("strength", "no guidance"))),
-    ]
-    if spectra is not None and spectra.shift_ev:
-        rows.append(("further shift of the target", f"{spectra.shift_ev:+.2f} eV, found"))
-    return Facts(tuple(rows))
-
-
 def _spectra(run: Run, spectra: MaterialSpectra | None) -> tuple[Block, ...]:
     if spectra is None:
         why = (
@@ -170,7 +147,7 @@ def _errors(run: Run) -> tuple[Block, ...]:
     rows = [error_cells(one) for one in rounds]
     return (
         picture(errors_figure(rounds), "Spectrum error of each candidate by round."),
-        table(ERRORS, ERROR_HEADINGS, rows, left=(1,)),
+        table(ABOUT_ROUNDS, ERROR_HEADINGS, rows, left=(1,)),
         *_twins(run),
         Paragraph(ABOUT_ERRORS, is_note=True),
     )

@@ -41,7 +41,7 @@ def test_the_data_of_the_page_have_the_fields_of_a_material_alone(material):
     assert names == {"quenches": 4, "guided": 8, "unguided": 6, "model 01": 7, "model 02": 7}
     for one in state["sources"]:
         assert contents.page(one["select"], "error", False, 0, 1)["total"] == one["num"]
-    assert state["work"]["rows"][0][4] == "0.0550 ± 0.0205"
+    assert contents.work()["rows"][0][4] == "0.0550 ± 0.0205"
     structure = contents.structure(BEST)
     assert len(structure["atoms"]["x"]) == 64 and structure["atoms"]["height"] > 0
     assert sum(structure["energies"]) == pytest.approx(0, abs=0.05)

@@ -40,7 +40,7 @@ def test_the_state_counts_what_can_be_chosen(contents):
         ("version=2", "model 02", 20),
         ("source=model", "all models", 40),
     ]
-    assert [row[:3] for row in state["work"]["rows"]] == [
+    assert [row[:3] for row in contents.work()["rows"]] == [
         ("search", "20", "40.0"),
         ("model 01", "20", "40.0"),
         ("model 02", "20", "40.0"),

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -275,3 +277,22 @@ def test_only_this_machine_is_served(served):
 def test_a_port_that_is_taken_is_said(run, served):
     with pytest.raises(StoreError, match=f"--port {served.server_port}: cannot be used on"):
         PageServer(run, served.server_port)
+
+
+FIRST_VIEW = """
+import sys
+for name in ("matplotlib", "ase.io", "scipy.optimize", "scipy.ndimage", "torch", "parsl"):
+    sys.modules[name] = None
+from pathlib import Path
+from gcd_hpc.browse.page.server import PageServer
+with PageServer(Path(sys.argv[1])) as server:
+    server.pages.prepare()
+    print(server.pages.contents.state()["num"])
+"""
+
+
+def test_the_first_view_needs_none_of_the_packages_that_draw_or_write_files(run):
+    # They take longer to import than a million candidates take to read.
+    line = [sys.executable, "-c", FIRST_VIEW, str(run)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.returncode) == ("60", 0), done.stderr

@@ -7,8 +7,9 @@ class CampaignTab {
   }
 
   async show() {
-    const { figures, work, campaign } = await this._source.state();
+    const { figures, campaign } = await this._source.state();
     facts(at("campaign-now"), campaign ? nowFacts(campaign) : []);
+    const work = await this._source.work();
     at("work").replaceChildren(plainTable(work.headings, work.rows, [1, 2, 3, 4]));
     note(at("work-note"), work.about);
     await Promise.all([this._showTraining(), this._showMoves(), this._showSettings()]);

@@ -17,6 +17,7 @@ class ServerSource {
   structure(id) { return this._json("structure", { id }); }
   environment(id, before) { return this._json("environment", { id, before }); }
   training() { return this._json("training"); }
+  work() { return this._json("work"); }
   moves() { return this._json("moves"); }
   settings() { return this._json("settings"); }
   phases() { return this._json("phases"); }
@@ -52,6 +53,7 @@ class FileSource {
   async phases() { return this._data.phases; }
   async failures() { return this._data.failures; }
   async training() { return this._data.training; }
+  async work() { return this._data.work; }
   async moves() { return this._data.moves; }
   async settings() { return this._data.settings; }
   async spectra(id) { return this._data.spectra[id] || this._data.spectra[""] || { energies: [], curves: [] }; }
