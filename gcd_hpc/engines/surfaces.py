@@ -11,14 +11,13 @@ import functools
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
 
 from gcd_hpc.engines.box import box_around, cell_of
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.errors import PotentialError, SimulationError
 from gcd_hpc.structures.bicrystal import Bicrystal, Side
-from gcd_hpc.structures.periodic import area, images, in_plane
+from gcd_hpc.structures.periodic import area, images, in_plane, tree_of
 
 HEIGHT = 24.0
 """Height of the slabs of single grains: their surfaces do not act on each other, Å."""
@@ -135,5 +134,5 @@ def disorder(positions: np.ndarray, box: np.ndarray, bicrystal: Bicrystal) -> np
 def _shells(positions: np.ndarray, cell: ArrayLike, reach: float) -> np.ndarray:
     """Distances from each atom to its nearest neighbours, ascending, (N, NUM_NEIGHBOURS) Å."""
     every, _ = images(positions, cell, reach)
-    distances, _ = cKDTree(every).query(positions, NUM_NEIGHBOURS + 1)
+    distances, _ = tree_of(every).query(positions, NUM_NEIGHBOURS + 1)
     return np.asarray(distances[:, 1:])

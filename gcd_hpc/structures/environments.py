@@ -9,9 +9,8 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
 
-from gcd_hpc.structures.periodic import Array, Indices, images, in_plane, wrap
+from gcd_hpc.structures.periodic import Array, Indices, images, in_plane, tree_of, wrap
 
 KINDS = ("other", "fcc", "hcp", "bcc", "icosahedral")
 """Kinds of the common-neighbour analysis, by their number."""
@@ -158,7 +157,7 @@ def _nearest(points: Array, cell: ArrayLike) -> Array:
         around, _ = images(inside, cell, margin)
         if len(around) <= _NUM_NEAREST:
             raise ValueError(f"expected atoms with 14 neighbours, got {len(around)} with images")
-        distances, index = cKDTree(around).query(inside, k=_NUM_NEAREST + 1)
+        distances, index = tree_of(around).query(inside, k=_NUM_NEAREST + 1)
         if distances.max() <= margin:
             break
         margin = float(distances.max()) + 0.1

@@ -5,10 +5,9 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
-from gcd_hpc.structures.periodic import area, images, in_plane, wrap
+from gcd_hpc.structures.periodic import area, images, in_plane, tree_of, wrap
 
 Fingerprint = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -52,8 +51,8 @@ def fingerprint(
         return np.zeros(num_kinds**2 * _NUM_BINS)
     cutoff = _CUTOFF * nearest_neighbor
     around, sources = images(points, box, cutoff)
-    pairs = cKDTree(points[inside]).sparse_distance_matrix(
-        cKDTree(around), cutoff, output_type="ndarray"
+    pairs = tree_of(points[inside]).sparse_distance_matrix(
+        tree_of(around), cutoff, output_type="ndarray"
     )
     pairs = pairs[pairs["v"] > 1e-6]  # not an atom with itself
     ratio = pairs["v"] / nearest_neighbor

@@ -9,9 +9,8 @@ from math import factorial
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
-from gcd_hpc.structures.periodic import Indices, images, in_plane, wrap
+from gcd_hpc.structures.periodic import Indices, images, in_plane, tree_of, wrap
 
 Array = NDArray[np.float32]
 
@@ -105,7 +104,7 @@ def _edges(
     lowest, highest = centers[:, 2].min(initial=np.inf), centers[:, 2].max(initial=-np.inf)
     near = np.flatnonzero((height > lowest - cutoff) & (height < highest + cutoff))
     around, source = images(points[near], box, cutoff)
-    found = cKDTree(around).query_ball_point(centers, cutoff, return_sorted=True)
+    found = tree_of(around).query_ball_point(centers, cutoff, return_sorted=True)
     counts = np.fromiter(map(len, found), dtype=int, count=len(found))
     neighbor = np.fromiter(chain.from_iterable(found), dtype=int, count=counts.sum())
     center = np.repeat(np.arange(len(index)), counts)

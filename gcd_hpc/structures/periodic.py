@@ -239,7 +239,7 @@ class Neighbors:
         tree, source = self._tree(limit if self._leans else 0.0)
         if not self._leans:
             return np.asarray(tree.query_pairs(limit, output_type="ndarray"))
-        found = _tree_of(self._points).sparse_distance_matrix(tree, limit, output_type="ndarray")
+        found = tree_of(self._points).sparse_distance_matrix(tree, limit, output_type="ndarray")
         pairs = np.stack([found["i"], source[found["j"]]], axis=1)
         return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
 
@@ -258,21 +258,22 @@ class Neighbors:
         if margin not in self._trees:
             if self._leans:
                 around, source = images(self._points, self._cell, margin, self._flags)
-                self._trees[margin] = _tree_of(around), source
+                self._trees[margin] = tree_of(around), source
             else:
                 boxsize = np.zeros(3)
                 boxsize[: len(self._flags)] = np.where(
                     self._flags, edges_and_tilt(self._cell)[0], 0
                 )
                 self._trees[margin] = (
-                    _tree_of(self._points, boxsize),
+                    tree_of(self._points, boxsize),
                     np.arange(len(self._points)),
                 )
         return self._trees[margin]
 
 
-def _tree_of(points: Array, boxsize: Array | None = None) -> "cKDTree":
-    # Checking a campaign file searches nothing, and importing scipy takes longer than the check.
+def tree_of(points: Array, boxsize: Array | None = None) -> "cKDTree":
+    """k-d tree of points (N, 3) in Å, periodic with the lengths (3,) of a box if they are given."""
+    # Checking a campaign file and listing a run search nothing, and scipy takes long to import.
     from scipy.spatial import cKDTree
 
     return cKDTree(points, boxsize=boxsize)
