@@ -341,7 +341,9 @@ def _overview(rows: Snapshot) -> dict[str, Any]:
 
 def _choices(columns: Columns) -> list[dict[str, Any]]:
     """Sources that can be chosen: the selection, the name and the number of rows of each."""
-    makers, kinds, models = Counter[tuple[str, str]](), Counter[str](), Counter[int]()
+    makers: Counter[tuple[str, str]] = Counter()
+    kinds: Counter[str] = Counter()
+    models: Counter[int] = Counter()
     for (source, version, move), num in _counted(columns, MAKER_FIELDS).items():
         makers[source, move] += num
         kinds[source] += num
