@@ -109,7 +109,7 @@ def _versions(module: Any, calculator: Any) -> str:
     A module of this package that only makes a calculator of another one does not count.
     """
     own = __name__.partition(".")[0]
-    modules = [module, sys.modules[type(calculator).__module__]]
+    modules = [module, sys.modules.get(type(calculator).__module__, module)]
     return ", ".join(
         dict.fromkeys(_version(one) for one in modules if one.__name__.partition(".")[0] != own)
     )
