@@ -141,6 +141,8 @@ class SlabCrystal(Section):
     basis: tuple[tuple[int, int, int], ...]
     """Atoms of one lattice point, in primitive vectors over 240,000,000. The lowest atom of the
     lower file is the first, and begins a lattice plane."""
+    kinds: tuple[int, ...] = ()
+    """Which of boundary.elements each of these atoms is, from 0; not given where there is one."""
     upper_origin: int
     """Number in the basis of the lowest atom of the upper file, from 0."""
     lower: tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -177,7 +179,8 @@ class BoundaryConfig(Section):
     elements: tuple[str, ...] | None = None
     """Chemical symbols of an alloy. Those of the crystal come first, one for each of its
     sublattices in a compound. Further ones are solutes, which moves exchange for atoms of the
-    crystal. pair_coeff must name the same elements in the same order.
+    crystal. pair_coeff must name the same elements in the same order. Beside slabs they are both
+    elements of the files, and there are no solutes.
     """
     mu: dict[str, float] | None = None
     """Chemical potentials by element, eV per atom in the zero of the potential. Of a compound's two
@@ -312,8 +315,15 @@ class BoundaryConfig(Section):
             refuse(f"is given beside slabs, which hold both grains; leave {given[0]} out", given[0])
         if self.cell == "smallest":
             refuse("must be rectangle beside slabs, whose cells are those of the files", "cell")
-        if len(self.symbols) > 1:
-            refuse("must be one beside slabs; give element", "elements")
+        crystal, num = self.slabs.crystal, len(self.symbols)
+        if crystal is None or (num == 1 and not crystal.kinds):
+            return
+        if len(crystal.kinds) != len(crystal.basis) or set(crystal.kinds) != set(range(num)):
+            refuse(
+                f"must be one of 0 to {num - 1} for each atom of the basis, and each of them"
+                f" somewhere, got {list(crystal.kinds)}",
+                "slabs.crystal.kinds",
+            )
 
     def _check_name(self, given: str) -> None:
         """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""

@@ -6,8 +6,8 @@ from gcd_hpc.config.section import refuse
 
 COMPOUNDS = ("b2", "l12", "rocksalt", "zincblende")
 """Lattices of two elements, one on each sublattice."""
-ONE_ELEMENT = ("hcp", "file")
-"""Lattices that take no solutes yet."""
+ONE_ELEMENT = "hcp"
+"""Lattice that takes no solutes yet."""
 
 
 def check_elements(element: str | None, elements: Sequence[str] | None, lattice: str) -> None:
@@ -24,13 +24,15 @@ def check_elements(element: str | None, elements: Sequence[str] | None, lattice:
         refuse("must be two at least; name a single one by boundary.element", "elements")
     if len(set(elements)) < len(elements):
         refuse(f"must be different, got {', '.join(elements)}", "elements")
-    if lattice in ONE_ELEMENT:
+    if lattice == ONE_ELEMENT:
         refuse(f"must be one where lattice is {lattice}; name it by boundary.element", "elements")
+    if lattice == "file" and len(elements) > 2:
+        refuse(f"must be two beside slabs, which hold both, got {', '.join(elements)}", "elements")
 
 
 def num_of_crystal(lattice: str) -> int:
-    """Number of elements of a lattice; further ones of a boundary are solutes."""
-    return 2 if lattice in COMPOUNDS else 1
+    """Largest number of elements of a lattice; further ones of a boundary are solutes."""
+    return 2 if lattice in (*COMPOUNDS, "file") else 1
 
 
 def check_mu(symbols: Sequence[str], lattice: str, mu: Mapping[str, float]) -> None:

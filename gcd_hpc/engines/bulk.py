@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ import numpy as np
 from ase.data import atomic_numbers, reference_states
 
 from gcd_hpc.config.campaign import CampaignConfig
-from gcd_hpc.engines.box import box_around
 from gcd_hpc.engines.chemistry import measure_chemistry
 from gcd_hpc.engines.child import Child
 from gcd_hpc.engines.constants import hcp_constants, relaxed_a0
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.jobs import Evaluation
 from gcd_hpc.engines.resolve import kept_engine
-from gcd_hpc.engines.smooth import HALF_SLAB, felt_depth, measured_reach
+from gcd_hpc.engines.smooth import measured_reach
 from gcd_hpc.errors import PotentialError, RunDirectoryError, SimulationError
 from gcd_hpc.files import checked_content, write_checked_json
-from gcd_hpc.structures.bicrystal import BORDER, Bicrystal, Side
 from gcd_hpc.structures.composition import Chemistry
 from gcd_hpc.structures.lattices import (
     conventional_cell,
@@ -34,10 +31,6 @@ REPLICAS = 3
 PURE = ("fcc", "bcc", "sc", "diamond")
 """Crystals of a pure element that are tried for its chemical potential."""
 TIMEOUT_S = 60.0
-MIN_DEPTH = 8.0
-"""Least distance of atoms from the surfaces of a slab in which a crystal is measured, Å."""
-MIN_MIDDLE = 4.0
-"""Least height over which its energy is averaged, Å."""
 ALL_ENERGY = 1e-8
 """Tolerance of the sum of all energies of atoms, eV an atom; rounding is below 1e-10."""
 
@@ -154,7 +147,7 @@ def measure_bulk(
                 chemistry = measure_chemistry(
                     *(child, symbols, lattice, bulk.a0, bulk.cutoff),
                     mu or {},
-                    partial(_pure_ev, child),
+                    partial(pure_ev, child),
                 )
                 bulk = replace(bulk, chemistry=chemistry)
         except SimulationError as error:
@@ -162,83 +155,6 @@ def measure_bulk(
     if cache is not None:
         BulkRecord(potential.sha256, name, lattice, a0, bulk, c0, given).write(cache)
     return bulk
-
-
-def measure_crystal(potential: Engine, bicrystal: Bicrystal, cache: Path | None = None) -> Bulk:
-    """Energy of the crystal that slab files hold, at their lattice constants.
-
-    It is the mean of whole lattice planes in the middle of a slab of the lower grain, out of range
-    of its surfaces. a0 is the length of the shortest lattice vector.
-
-    Args:
-        cache: as for ``measure_bulk``.
-
-    Raises:
-        PotentialError, RunDirectoryError: as ``measure_bulk``.
-    """
-    if not potential.has_energies:
-        raise PotentialError(
-            f"boundary.slabs: the crystal of slab files cannot be measured with {potential}, which"
-            " gives no energies of single atoms; name the boundary by directions, or use another"
-            " engine"
-        )
-    crystal = bicrystal.lower.crystal
-    name = f"{crystal.name} {crystal.primitive} {crystal.basis}"
-    element = bicrystal.elements[0]
-    known = None if cache is None else BulkRecord.read(cache)
-    if known is not None:
-        wanted = BulkRecord(potential.sha256, element, name, bicrystal.a0, known.bulk)
-        if known == wanted:
-            return known.bulk
-    with Child(potential, TIMEOUT_S) as child:
-        try:
-            energy, cutoff = _crystal_of_slabs(child, bicrystal)
-        except SimulationError as error:
-            raise PotentialError(f"{potential}: {error}") from error
-    bulk = Bulk(bicrystal.a0, energy, cutoff, num_cutoffs=potential.num_cutoffs)
-    if cache is not None:
-        BulkRecord(potential.sha256, element, name, bicrystal.a0, bulk).write(cache)
-    return bulk
-
-
-def _crystal_of_slabs(child: Child, bicrystal: Bicrystal) -> tuple[float, float]:
-    """Energy of the crystal per atom, eV, and cutoff, Å, or the depth of both grains' surfaces."""
-    if not child.potential.states_cutoff:
-        middle, positions, found = _slab_of(child, bicrystal, "lower", HALF_SLAB)
-        energy = float(found.energies[middle].mean())
-        reach = felt_depth(positions, found, bicrystal.plane_spacing, bicrystal.area, energy)
-        _, positions, found = _slab_of(child, bicrystal, "upper", HALF_SLAB)
-        spacing = bicrystal.upper.plane_spacing
-        return energy, max(reach, felt_depth(positions, found, spacing, bicrystal.area, energy))
-    depth = MIN_DEPTH
-    while True:
-        middle, _, found = _slab_of(child, bicrystal, "lower", depth)
-        if found.cutoff is None:
-            raise PotentialError(
-                f"{child.potential.program} does not state the cutoff of {child.potential}, which"
-                " E_gb needs"
-            )
-        reach = found.cutoff * child.potential.num_cutoffs
-        if reach <= depth:
-            return float(found.energies[middle].mean()), found.cutoff
-        depth = reach
-
-
-def _slab_of(
-    child: Child, bicrystal: Bicrystal, side: Side, depth: float
-) -> tuple[np.ndarray, np.ndarray, Evaluation]:
-    """Mask (N,) of whole planes below ``depth`` (Å) of both surfaces, positions (N, 3) Å of a slab
-    of one grain, and its evaluation.
-    """
-    spacing = bicrystal.grain(side).plane_spacing
-    planes = ceil(MIN_MIDDLE / spacing)
-    outer = ceil(depth / spacing) + 1
-    height = (planes + 2 * outer) * spacing
-    positions = bicrystal.lattice_positions(side, (0.0, 0.0, 0.0), 0.0, height)
-    found = child.evaluate(positions, box_around(positions, bicrystal.cell))
-    first = outer * spacing - BORDER
-    middle = (positions[:, 2] >= first) & (positions[:, 2] < first + planes * spacing)
-    return middle, positions, found
 
 
 def read_prepared(
@@ -276,7 +192,7 @@ def _bulk(content: dict[str, Any]) -> Bulk:
     return Bulk(**content | {"chemistry": own})
 
 
-def _pure_ev(child: Child, element: str) -> float:
+def pure_ev(child: Child, element: str) -> float:
     """Energy per atom of the most stable crystal of one element, eV.
 
     Raises:

@@ -44,24 +44,48 @@ def measure_chemistry(
         SimulationError: if the potential cannot be evaluated.
     """
     num = num_elements(lattice)
-    own, solutes = elements[:num], elements[num:]
+    own, solutes = tuple(elements[:num]), elements[num:]
     cell = conventional_cell(lattice, own, a0)
     atoms = cell.repeat(REPLICAS)
     box = np.array([np.zeros(3), atoms.cell.lengths()])
     energies = child.evaluate(atoms.positions, box, True, numbers=atoms.numbers).energies
     site_ev = [float(energies[atoms.symbols == element].mean()) for element in own]
-    if len(own) == 1:
-        limits = own_ev = [site_ev[0]]
-        rich_ev, poor_ev = limits, limits
-    else:
-        shares = [cubic_lattice(lattice).kinds.count(kind) for kind in range(len(own))]
-        own_ev, rich_ev, poor_ev = _potentials(own, shares, site_ev, mu, pure_ev)
+    shares = [cubic_lattice(lattice).kinds.count(kind) for kind in range(num)] if num > 1 else [1]
+    found = crystal_chemistry(own, shares, site_ev, mu, pure_ev)
     for solute in solutes:
         energy = mu.get(solute)
         if energy is None:
-            energy = _substitution_ev(child, cell, own, own_ev, solute, cutoff)
-        site_ev, own_ev = [*site_ev, energy], [*own_ev, energy]
-        rich_ev, poor_ev = [*rich_ev, energy], [*poor_ev, energy]
+            energy = _substitution_ev(child, cell, own, found.mu_ev, solute, cutoff)
+        found = Chemistry(
+            numbers=(*found.numbers, atomic_numbers[solute]),
+            site_ev=(*found.site_ev, energy),
+            mu_ev=(*found.mu_ev, energy),
+            rich_ev=(*found.rich_ev, energy),
+            poor_ev=(*found.poor_ev, energy),
+        )
+    return found
+
+
+def crystal_chemistry(
+    elements: Sequence[str],
+    shares: Sequence[int],
+    site_ev: Sequence[float],
+    mu: Mapping[str, float],
+    pure_ev: Callable[[str], float],
+) -> Chemistry:
+    """Chemical potentials of the one or two elements of a crystal.
+
+    Args:
+        shares: atoms of each element in a formula unit.
+        site_ev: mean energies of their atoms, eV.
+        mu, pure_ev: as for ``measure_chemistry``.
+
+    Raises:
+        PotentialError: as ``measure_chemistry``.
+    """
+    own_ev = rich_ev = poor_ev = list(site_ev)
+    if len(elements) > 1:
+        own_ev, rich_ev, poor_ev = _potentials(elements, shares, site_ev, mu, pure_ev)
     return Chemistry(
         numbers=tuple(atomic_numbers[element] for element in elements),
         site_ev=tuple(site_ev),

@@ -22,6 +22,8 @@ SAME_J_M2 = 1e-4
 """Excess energy of all atoms beyond the reach of a surface: less than any boundary's by 1e-3."""
 SAME_FORCE = 0.01
 """Force on an atom beyond this reach, eV/Å."""
+BELOW = 1e-3
+"""Distance of a depth from the atoms that lie there, so that rounding cannot lose them, Å."""
 SURFACE = (0, 3, 1)
 """Surface of the slab: its cell has right angles, and its planes are close to each other, so that
 depths are found finely."""
@@ -97,16 +99,18 @@ def felt_depth(
         area: of the slab, Å^2.
         crystal_ev: energy of the crystal per atom, eV.
     """
-    plane = np.floor((positions[:, 2] + BORDER) / spacing).astype(int)  # (N,)
+    z = positions[:, 2]
+    plane = np.floor((z + BORDER) / spacing).astype(int)  # (N,)
     last = plane.max()
-    depth = np.minimum(plane, last - plane)  # (N,) in planes
-    planes = np.arange(depth.max() + 1)
-    excess = np.zeros(len(planes))
+    excess = np.zeros(last // 2 + 1)
     for one in range(last + 1):
         energies = found.energies[plane == one]
         excess[min(one, last - one)] += abs(energies.sum() - len(energies) * crystal_ev)
     deeper = np.cumsum(excess[::-1])[::-1] / 2 / area * J_PER_M2
-    force = np.array([np.abs(found.forces[depth >= one]).max() for one in planes])
-    felt = planes[(deeper > SAME_J_M2) | (force > SAME_FORCE)]
-    # As above, with the whole plane that is felt last.
-    return float((felt.max(initial=-1) + 2) * spacing)
+    number = np.minimum(plane, last - plane)  # (N,) planes between an atom and the surface
+    forces = np.abs(found.forces).max(axis=1)
+    force = np.array([forces[number >= one].max() for one in range(len(excess))])
+    is_felt = ((deeper > SAME_J_M2) | (force > SAME_FORCE))[number]
+    depths = np.minimum(z - z.min(), z.max() - z)[is_felt]
+    # As above. That depth is one of the crystal's layers, which is not felt any more.
+    return float(depths.max(initial=0.0) + spacing - BELOW)

@@ -12,9 +12,10 @@ from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.guidance import find_image, image_of
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.simulation import outer_layers
-from gcd_hpc.engines.bulk import Bulk, measure_bulk, measure_crystal, read_prepared
+from gcd_hpc.engines.bulk import Bulk, measure_bulk, read_prepared
 from gcd_hpc.engines.engine import Engine
 from gcd_hpc.engines.resolve import find_engine
+from gcd_hpc.engines.slab_bulk import measure_crystal
 from gcd_hpc.engines.strained import measured_layout
 from gcd_hpc.files import replacing
 from gcd_hpc.learning.context import seen_layers
@@ -125,7 +126,7 @@ class BoundarySystem:
         potential = potential or find_engine(config, folder)
         cache = None if run is None else run.bulk
         if boundary.slabs is not None:
-            bulk = measure_crystal(potential, Bicrystal.build(boundary, 1.0), cache)
+            bulk = measure_crystal(potential, Bicrystal.build(boundary, 1.0), cache, boundary.mu)
         else:
             bulk = measure_bulk(
                 *(potential, boundary.symbols, boundary.lattice, boundary.a0, cache),

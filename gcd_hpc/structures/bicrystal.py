@@ -99,8 +99,8 @@ class Bicrystal:
                 "boundary.slabs: the files have not been read; use the command line or"
                 " gcd_hpc.run_campaign, which read them"
             )
-        below = slab_crystal(found, config.symbols[0])
-        above = slab_crystal(found, config.symbols[0], found.upper_origin)
+        below = slab_crystal(found, config.symbols)
+        above = slab_crystal(found, config.symbols, found.upper_origin)
         grains = plane_grain(below, found.lower), plane_grain(above, found.upper)
         lower, upper = _fitted(*grains, config)
         return cls.of(lower, upper, config, float(np.linalg.norm(below.matrix[0])))

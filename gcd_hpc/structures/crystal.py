@@ -96,14 +96,16 @@ def hcp_crystal(element: str, a0: float, c0: float) -> Crystal:
     )
 
 
-def slab_crystal(found: SlabCrystal, element: str, origin: int = 0) -> Crystal:
-    """Crystal of one element that was found in slab files.
+def slab_crystal(found: SlabCrystal, elements: Sequence[str], origin: int = 0) -> Crystal:
+    """Crystal that was found in slab files.
 
     Args:
+        elements: one, or both of a compound.
         origin: number of the atom of the basis that lies at the lattice points.
     """
     sites = np.roll(np.array(found.basis), -origin, axis=0)
     basis = as_millers((sites - sites[0]) % DENOMINATOR)
+    kinds = np.roll(found.kinds or (0,) * len(sites), -origin).tolist()
     first, second, third = found.primitive
     rows = np.array(found.primitive)
     steps = np.array(list(product((-1, 0, 1), repeat=3)))
@@ -115,7 +117,7 @@ def slab_crystal(found: SlabCrystal, element: str, origin: int = 0) -> Crystal:
         primitive=(first, second, third),
         basis=basis,
         denominator=DENOMINATOR,
-        numbers=(atomic_numbers[element],) * len(found.basis),
+        numbers=tuple(atomic_numbers[elements[kind]] for kind in kinds),
         neighbor=float(distances[distances > 0.1].min()),
         atomic_volume=abs(float(np.linalg.det(rows))) / len(found.basis),
     )

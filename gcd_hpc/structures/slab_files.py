@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from gcd_hpc.config.boundary import DENOMINATOR, SlabCrystal, SlabFiles
+from gcd_hpc.config.boundary import DENOMINATOR, BoundaryConfig, SlabCrystal, SlabFiles
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.starting import with_model
@@ -91,11 +92,11 @@ def with_slabs(config: CampaignConfig, folder: Path, source: str) -> CampaignCon
     for side, path in paths.items():
         try:
             files[side] = _read(path, config.boundary.symbols)
-            _check(files[side][0], config.boundary.symbols)
+            _check(files[side][0], config.boundary)
         except StructureError as error:
             raise ConfigError(source, f"boundary.slabs.{side}", f"{path}: {error}") from None
     try:
-        crystal = _crystal(slabs, files, paths)
+        crystal = _crystal(slabs, config.boundary.symbols, files, paths)
     except StructureError as error:
         raise ConfigError(source, "boundary.slabs", str(error)) from None
     named = slabs.model_copy(update={"crystal": crystal})
@@ -131,12 +132,17 @@ def _read(path: Path, symbols: tuple[str, ...]) -> tuple[Atoms, bytes]:
     return atoms, content
 
 
-def _check(atoms: Atoms, symbols: tuple[str, ...]) -> None:
+def _check(atoms: Atoms, boundary: BoundaryConfig) -> None:
     """Refuse a slab without an in-plane cell, or of other elements."""
-    others = sorted(set(atoms.get_chemical_symbols()) - set(symbols))
-    if others:
+    symbols, held = boundary.symbols, set(atoms.get_chemical_symbols())
+    named = "boundary.element is" if boundary.elements is None else "boundary.elements are"
+    if held - set(symbols):
         raise StructureError(
-            f"holds {', '.join(others)}, but boundary.element is {', '.join(symbols)}"
+            f"holds {', '.join(sorted(held - set(symbols)))}, but {named} {', '.join(symbols)}"
+        )
+    if set(symbols) - held:
+        raise StructureError(
+            f"holds no {', '.join(sorted(set(symbols) - held))}, but {named} {', '.join(symbols)}"
         )
     cell = atoms.cell.array
     if abs(np.linalg.det(cell)) < 1e-6:
@@ -146,7 +152,10 @@ def _check(atoms: Atoms, symbols: tuple[str, ...]) -> None:
 
 
 def _crystal(
-    slabs: SlabFiles, files: dict[str, tuple[Atoms, bytes]], paths: dict[str, Path]
+    slabs: SlabFiles,
+    symbols: tuple[str, ...],
+    files: dict[str, tuple[Atoms, bytes]],
+    paths: dict[str, Path],
 ) -> SlabCrystal:
     """The common crystal of both slabs, and the edges of their cells in it."""
     found, edges = {}, {}
@@ -173,11 +182,19 @@ def _crystal(
         space_group=space_group,
         primitive=((x1, x2, x3), (y1, y2, y3), (z1, z2, z3)),
         basis=as_millers(np.rint(lower.basis * DENOMINATOR).astype(np.int64)),
+        kinds=_kinds(lower.numbers, symbols),
         upper_origin=upper_origin,
         lower=edges["lower"],
         upper=(upper[0], upper[1]),
         sha256=(_sha256(files["lower"][1]), _sha256(files["upper"][1])),
     )
+
+
+def _kinds(numbers: NDArray[np.int64], symbols: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of several elements some atoms are; nothing where there is one."""
+    if len(symbols) == 1:
+        return ()
+    return tuple(symbols.index(chemical_symbols[number]) for number in numbers.tolist())
 
 
 def _sha256(content: bytes) -> str:
