@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gcd_hpc.config.elements import check_elements, check_mu
+from gcd_hpc.config.elements import check_elements, check_kinds, check_mu
 from gcd_hpc.config.miller import (
     coprime,
     cross,
@@ -315,15 +315,8 @@ class BoundaryConfig(Section):
             refuse(f"is given beside slabs, which hold both grains; leave {given[0]} out", given[0])
         if self.cell == "smallest":
             refuse("must be rectangle beside slabs, whose cells are those of the files", "cell")
-        crystal, num = self.slabs.crystal, len(self.symbols)
-        if crystal is None or (num == 1 and not crystal.kinds):
-            return
-        if len(crystal.kinds) != len(crystal.basis) or set(crystal.kinds) != set(range(num)):
-            refuse(
-                f"must be one of 0 to {num - 1} for each atom of the basis, and each of them"
-                f" somewhere, got {list(crystal.kinds)}",
-                "slabs.crystal.kinds",
-            )
+        if self.slabs.crystal is not None:
+            check_kinds(self.slabs.crystal.kinds, len(self.slabs.crystal.basis), self.symbols)
 
     def _check_name(self, given: str) -> None:
         """Refuse a name that is incomplete, and planes that neither hold nor face the axis."""

@@ -48,3 +48,15 @@ def check_mu(symbols: Sequence[str], lattice: str, mu: Mapping[str, float]) -> N
             f"must not give {' and '.join(given)}, because {energy} does; leave {given[-1]} out",
             "mu",
         )
+
+
+def check_kinds(kinds: Sequence[int], num_atoms: int, symbols: Sequence[str]) -> None:
+    """Refuse a record of slab files whose atoms of the basis are not of these elements."""
+    if len(symbols) == 1 and not kinds:
+        return
+    if len(kinds) != num_atoms or set(kinds) != set(range(len(symbols))):
+        refuse(
+            f"must be one of 0 to {len(symbols) - 1} for each atom of the basis, and each of them"
+            f" somewhere, got {list(kinds)}",
+            "slabs.crystal.kinds",
+        )
