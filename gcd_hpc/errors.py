@@ -129,6 +129,18 @@ def shortened(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
 
 
+def one_line(message: str) -> str:
+    """Message without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in message).split())
+
+
+def reason_of(error: BaseException) -> str:
+    """Reason that another package's error gives, which may repeat parts of a damaged file, for a
+    sentence of ours: one line of at most 200 characters.
+    """
+    return one_line(str(error))[:200] or type(error).__name__
+
+
 def printable(text: str) -> str:
     """Text without terminal control characters."""
     return text if text.isprintable() else text.translate(_CONTROLS)

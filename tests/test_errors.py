@@ -4,7 +4,7 @@ import pickle
 import pytest
 
 from gcd_hpc import errors
-from gcd_hpc.errors import ConfigError, GcdError
+from gcd_hpc.errors import ConfigError, GcdError, reason_of
 
 CLASSES = [
     member
@@ -51,3 +51,16 @@ def test_a_config_error_of_a_whole_file_names_no_key():
     assert (
         str(ConfigError("a.yaml", "", "there is no such file")) == "a.yaml: there is no such file"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a\x00b\n  c", "a b c"),
+        ("", "ValueError"),
+        ("\x1b\x07", "ValueError"),
+        ("é" * 999, "é" * 200),
+    ],
+)
+def test_the_reason_of_an_error_of_another_package_is_one_printable_line(said, reason):
+    assert reason_of(ValueError(said)) == reason

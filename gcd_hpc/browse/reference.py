@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcd_hpc.config.miller import Indices, Miller, coprime, parsed, three_direction, three_plane
-from gcd_hpc.errors import StoreError, shortened
+from gcd_hpc.errors import StoreError, reason_of, shortened
 from gcd_hpc.structures.character import tilt_angle, zone_axis
 from gcd_hpc.structures.naming import family
 
@@ -72,7 +72,9 @@ class Reference:
             with path.open(newline="", encoding="utf-8") as file:
                 lines = list(csv.DictReader(file))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise StoreError(f"{path}: the list of energies cannot be read: {error}") from error
+            raise StoreError(
+                f"{path}: the list of energies cannot be read: {reason_of(error)}"
+            ) from error
         column = (
             next((one for one in lines[0] if one and one.endswith(ENERGY)), None) if lines else None
         )
@@ -86,7 +88,9 @@ class Reference:
             try:
                 points.append(_point(line, column))
             except (ValueError, AttributeError) as error:
-                raise StoreError(f"{path}: line {number} cannot be read: {error}") from error
+                raise StoreError(
+                    f"{path}: line {number} cannot be read: {reason_of(error)}"
+                ) from error
         return cls(path, column.removesuffix(ENERGY).replace("_", " "), tuple(points))
 
     def energy_of(

@@ -21,7 +21,8 @@ from ase.optimize import LBFGS
 from gcd_hpc.engines.box import cell_of
 from gcd_hpc.engines.lammps_motion import SAMPLE_STEPS
 from gcd_hpc.engines.loading import Loaded, LoadError, load
-from gcd_hpc.engines.serving import Arrays, one_line, serve
+from gcd_hpc.engines.serving import Arrays, serve
+from gcd_hpc.errors import one_line
 from gcd_hpc.structures.periodic import in_plane, wrap
 
 MAX_STEP = 0.1

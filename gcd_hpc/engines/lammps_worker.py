@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from gcd_hpc.engines.lammps_motion import displaced_forces, dynamics, quench
-from gcd_hpc.engines.serving import Arrays, one_line, serve
+from gcd_hpc.engines.serving import Arrays, serve
+from gcd_hpc.errors import one_line
 
 LOG = Path("job.log")
 GROUPS = ("fixed", "rigid", "held", "idle", "upright")

@@ -69,8 +69,3 @@ def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, by, 0, 0, 0)
     if os.getppid() != parent:  # the parent ended before prctl
         os._exit(1)
-
-
-def one_line(message: str) -> str:
-    """Message without line breaks and control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in message).split())

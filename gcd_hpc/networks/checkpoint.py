@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gcd_hpc.config.starting import CARD_KEY
-from gcd_hpc.errors import CheckpointError
+from gcd_hpc.errors import CheckpointError, reason_of
 from gcd_hpc.files import replacing
 
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -122,7 +122,7 @@ def loaded(
         with torch.device("meta"):
             stated = {name: tensor.shape for name, tensor in make().state_dict().items()}
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise CheckpointError(
             f"{source}: its card describes no network ({type(error).__name__}: {reason}); {CURE}"
         ) from error

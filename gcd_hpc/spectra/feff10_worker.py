@@ -14,7 +14,8 @@ from typing import Any
 import feff10
 import numpy as np
 
-from gcd_hpc.engines.serving import Arrays, one_line, serve
+from gcd_hpc.engines.serving import Arrays, serve
+from gcd_hpc.errors import one_line
 from gcd_hpc.processor import processor_s
 
 _STAGES = {stage.executable_name: stage for stage in feff10.Stage.all()}

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.geometry import find_mic
 from numpy.typing import ArrayLike
 
-from gcd_hpc.errors import StoreError, StructureError
+from gcd_hpc.errors import StoreError, StructureError, reason_of
 from gcd_hpc.store.run_candidate import TITLE
 from gcd_hpc.store.vasp import REFERENCES
 from gcd_hpc.structures.text_formats import parse
@@ -192,8 +192,7 @@ def _check_finite(*values: ArrayLike) -> None:
 
 
 def _unreadable(path: Path, error: Exception, cure: str = "run VASP there again") -> StoreError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return StoreError(f"{path}: cannot be read: {reason}; {cure}")
+    return StoreError(f"{path}: cannot be read: {reason_of(error)}; {cure}")
 
 
 def _scan_xml(path: Path) -> _Log:

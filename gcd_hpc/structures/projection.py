@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gcd_hpc.errors import reason_of
 from gcd_hpc.files import replacing
 
 Array = NDArray[np.float64]
@@ -120,7 +121,7 @@ def read_image(path: Path) -> Array:
     try:
         image = _numbers(path) if path.suffix.lower() == ".npy" else _shades(path)
     except Exception as error:  # the readers of damaged files fail in any way
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error)
         raise ValueError(f"cannot be read as an image ({reason})") from None
     if image.ndim == 3 and image.shape[2] in (3, 4) and (image[..., :1] == image[..., :3]).all():
         image = image[..., 0]  # shades of grey that were saved as colours

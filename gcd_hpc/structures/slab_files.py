@@ -24,7 +24,7 @@ from gcd_hpc.config.boundary import DENOMINATOR, BoundaryConfig, SlabCrystal, Sl
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import load_campaign
 from gcd_hpc.config.starting import with_model
-from gcd_hpc.errors import ConfigError, StructureError
+from gcd_hpc.errors import ConfigError, StructureError, reason_of
 from gcd_hpc.structures.crystal import as_millers
 from gcd_hpc.structures.grain import Edges
 from gcd_hpc.structures.periodic import Neighbors, wrap
@@ -124,7 +124,7 @@ def _read(path: Path, symbols: tuple[str, ...]) -> tuple[Atoms, bytes]:
         why = error.strerror.lower() if error.strerror else f"not a format of ASE ({error})"
         raise StructureError(f"cannot be read: {why}") from None
     except Exception as error:  # ASE's readers raise anything on a file of another format.
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = reason_of(error)
         raise StructureError(f"cannot be read by ASE ({why}); give another format") from None
     if isinstance(found, list) or not isinstance(found, Atoms) or not len(found):
         raise StructureError("holds no atoms; give a file of one structure")

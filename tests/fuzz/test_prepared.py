@@ -4,10 +4,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from gcd_hpc.config.campaign import CampaignConfig, PotentialConfig
 from gcd_hpc.engines.bulk import Bulk, BulkRecord, read_prepared
 from gcd_hpc.engines.potentials import copied_potential
+from gcd_hpc.errors import ConfigError, reason_of
 from tests.campaign.conftest import make_config
 from tests.fuzz.harness import few_and_many, mutations, outcome, write
 
@@ -63,5 +65,13 @@ def test_a_damaged_potential_of_the_users_is_read_or_refused(
         write(tmp_path, NAME, next(files))
         style, _, coefficients = damaged.decode(errors="replace").partition("\n")
         words = {"pair_style": style, "pair_coeff": coefficients}
-        potential = config.potential.model_copy(update=words)
-        outcome(lambda p=potential: copied_potential(p, "W", tmp_path).sha256, index)
+        outcome(lambda words=words: _hash_of(config.potential, words, tmp_path), index)
+
+
+def _hash_of(potential: PotentialConfig, words: dict[str, str], folder: Path) -> str:
+    """Hash of a potential with other words, as a campaign file gives them."""
+    try:
+        config = PotentialConfig.model_validate(potential.model_dump(exclude_unset=True) | words)
+    except ValidationError as error:  # readers of files turn it into a sentence with the key
+        raise ConfigError("campaign.yaml", "potential", reason_of(error)) from None
+    return copied_potential(config, "W", folder).sha256
