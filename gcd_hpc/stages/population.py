@@ -86,6 +86,7 @@ class Population:
     _candidates: dict[str, Candidate] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _archives: dict[tuple[int, int], Archive] = field(default_factory=dict)
+    _known_envelopes: dict[tuple[int, int], dict[int, Envelope]] = field(default_factory=dict)
     _outcomes: dict[tuple[int, int], dict[str, Outcome]] = field(default_factory=dict)
 
     def before(self, round: int, generation: int) -> Known:
@@ -97,7 +98,7 @@ class Population:
             lowest_energies(rows["n_index"][ok], rows["gb_energy_j_m2"][ok]),
             self._history(round, generation),
             self.mu_range,
-            self._envelopes(rows),
+            self._envelopes(round, generation),
         )
 
     @cached_property
@@ -133,14 +134,26 @@ class Population:
                 rows["gb_energy_j_m2"][ok],
                 self._fingerprint,
                 self.system.config.explore.archive_size,
-                self._envelopes(rows),
+                self._envelopes(round, generation),
             )
         return self._archives[key]
 
-    def _envelopes(self, rows: Columns) -> dict[int, Envelope]:
-        """Envelopes of the relaxed rows by n_index; none if no chemical potential has a range."""
+    def _envelopes(self, round: int, generation: int) -> dict[int, Envelope]:
+        """Envelopes by n_index at the beginning of a generation.
+
+        There are none if no chemical potential has a range.
+        """
         if self.mu_range is None:
             return {}
+        key = round, generation
+        if key not in self._known_envelopes:
+            rows = self._rows(self._parts_before(round, generation))
+            self._known_envelopes[key] = self._envelopes_of(rows, self.mu_range)
+        return self._known_envelopes[key]
+
+    @staticmethod
+    def _envelopes_of(rows: Columns, mu_range: MuRange) -> dict[int, Envelope]:
+        """Envelopes of the relaxed rows by n_index."""
         found, ok = {}, rows["status"] == "ok"
         for number in np.unique(rows["n_index"][ok]).tolist():
             here = ok & (rows["n_index"] == number)
@@ -148,10 +161,8 @@ class Population:
                 rows[name][here].tolist() for name in ("id", "gb_energy_j_m2", "surplus", "formula")
             )
             first = dict(zip(surplus, formulas, strict=True))
-            slopes = {one: self.mu_range.slope(formula) for one, formula in first.items()}
-            found[number] = Envelope.of(
-                ids, energies, surplus, slopes, self.mu_range.low, self.mu_range.high
-            )
+            slopes = {one: mu_range.slope(formula) for one, formula in first.items()}
+            found[number] = Envelope.of(ids, energies, surplus, slopes, mu_range.low, mu_range.high)
         return found
 
     def _history(self, round: int, generation: int) -> list[dict[str, Outcome]]:

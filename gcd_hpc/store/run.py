@@ -153,13 +153,14 @@ class Run:
         """Iterate over the candidates, which are read one by one."""
         element = "".join(self._elements[:1])
         config = self.provenance.get("config", "")
+        potential, basis = potential_name(config), basis_of(config)
         for candidate in read_numbered(self._rows.parts, self._chosen):
             yield RunCandidate(
                 **vars(candidate),
                 element=element,
-                potential=potential_name(config),
+                potential=potential,
                 is_material=self.is_material,
-                basis=basis_of(config),
+                basis=basis,
             )
 
     @overload
