@@ -15,10 +15,10 @@ from gcd_hpc.store.makers import (
     MAKER_FIELDS,
     Group,
     by_maker,
-    distinct,
     group_of,
     maker_name,
 )
+from gcd_hpc.store.numbering import distinct
 from gcd_hpc.store.provenance import section_of
 from gcd_hpc.store.run import Run
 from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2, lowest_of_each

@@ -167,6 +167,10 @@ def plain(value: Any) -> Any:
     """Convert a value to JSON types: lists for arrays and tuples, None for NaN and infinities."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":  # thousands of them at once
+        values = value.astype(object)
+        values[~np.isfinite(value)] = None
+        return values.tolist()
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):

@@ -21,6 +21,7 @@ from gcd_hpc.store.hdf5 import (
     text_array,
     write_attributes,
 )
+from gcd_hpc.store.numbering import places_in_order
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS, SCHEMA_VERSION
 
@@ -70,6 +71,11 @@ class Coded:
             places = zip(starts[codes].tolist(), stops.tolist(), strict=True)
             return text_array(self.joined[start:stop] for start, stop in places)
         return np.asarray(text_array(self.values)[codes])
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Place of each row's text among all texts in ascending order, (M,)."""
+        return np.asarray(places_in_order(self.values)[self.codes])
 
     def rows_of(self, text: str) -> np.ndarray:
         """Ascending numbers of the rows that hold a text."""

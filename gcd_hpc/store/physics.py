@@ -13,8 +13,8 @@ from gcd_hpc.store.alloys import compared_energies
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.makers import numbered
 from gcd_hpc.store.material_rows import is_material, material_fault
+from gcd_hpc.store.numbering import numbered
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal

@@ -12,6 +12,7 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.store.catalogue import Catalogue
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.element_fractions import with_element_fractions
+from gcd_hpc.store.numbering import text_ranks
 from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns, read_provenance
 from gcd_hpc.store.schema import Candidate
 
@@ -74,21 +75,29 @@ class Rows:
         back = np.argsort(order, kind="stable")
         return {name: np.concatenate([one[name] for one in columns])[back] for name in names}
 
+    def text_ranks(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Order of the texts of a field: equal numbers for equal texts, greater for later, (M,)."""
+        if len(self._pieces) == 1:
+            return self._pieces[0].text_ranks(name, rows)
+        return text_ranks(self._taken([name], rows)[name])
+
     def places_of(self, ids: Sequence[str], rows: np.ndarray) -> dict[str, int]:
         """Place of each id among the rows with the numbers ``rows`` (M,), the last of several.
 
         Ids that none of them has are left out.
         """
         if len(ids) <= FEW_IDS:
-            found = {name: np.flatnonzero(np.isin(rows, self.numbers_of(name))) for name in ids}
+            found = {
+                name: np.flatnonzero(np.isin(rows, self.numbers_of("id", name))) for name in ids
+            }
             return {name: int(places[-1]) for name, places in found.items() if len(places)}
         wanted, every = set(ids), self.take(["id"], rows)["id"].tolist()
         return {name: place for place, name in enumerate(every) if name in wanted}
 
-    def numbers_of(self, name: str) -> np.ndarray:
-        """Ascending numbers of the rows with an id."""
+    def numbers_of(self, name: str, text: str) -> np.ndarray:
+        """Ascending numbers of the rows in which a field of texts holds ``text``."""
         found = [
-            start + piece.numbers_of(name)
+            start + piece.numbers_of(name, text)
             for piece, start in zip(self._pieces, self._starts.tolist(), strict=False)
         ]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
@@ -139,9 +148,13 @@ class PartRows:
         self._num_rows = len(known[names[0]])
         return {name: known[name][rows] for name in names}
 
-    def numbers_of(self, name: str) -> np.ndarray:
-        """Ascending numbers of the rows with an id."""
-        return np.flatnonzero(self.read(["id"], EVERY)["id"] == name)
+    def text_ranks(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Order of the texts of a field, see ``Rows``."""
+        return text_ranks(self.read([name], rows)[name])
+
+    def numbers_of(self, name: str, text: str) -> np.ndarray:
+        """Ascending numbers of the rows in which a field of texts holds ``text``."""
+        return np.flatnonzero(self.read([name], EVERY)[name] == text)
 
 
 class IndexedRows:
@@ -166,12 +179,19 @@ class IndexedRows:
                 for name, values in read_columns([path for path, _ in self.parts], names).items()
             }
 
-    def numbers_of(self, name: str) -> np.ndarray:
-        """Ascending numbers of the rows with an id."""
+    def text_ranks(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Order of the texts of a field, see ``Rows``."""
         try:
-            found = self._index.coded("id").rows_of(name)
+            return np.asarray(self._index.coded(name).ranks[rows + self._start])
         except StoreError:  # damaged; reading it once more deletes it
-            return np.flatnonzero(self.read(["id"], EVERY)["id"] == name)
+            return text_ranks(self.read([name], rows)[name])
+
+    def numbers_of(self, name: str, text: str) -> np.ndarray:
+        """Ascending numbers of the rows in which a field of texts holds ``text``."""
+        try:
+            found = self._index.coded(name).rows_of(text)
+        except StoreError:  # damaged; reading it once more deletes it
+            return np.flatnonzero(self.read([name], EVERY)[name] == text)
         return found[(found >= self._start) & (found < self._stop)] - self._start
 
     @property

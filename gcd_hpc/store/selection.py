@@ -23,6 +23,7 @@ from gcd_hpc.errors import StoreError, did_you_mean
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.element_fractions import element_field, element_of
 from gcd_hpc.store.field import Field
+from gcd_hpc.store.numbering import text_ranks
 from gcd_hpc.store.rows import Rows
 from gcd_hpc.store.schema import ROW_FIELDS
 
@@ -51,14 +52,19 @@ class Condition:
     relation: str
     values: tuple[str | float, ...]
 
-    def holds(self, column: np.ndarray) -> np.ndarray:
-        """Mask (M,) of the rows of the field's column (M,) that meet the condition.
+    def holds(self, rows: Rows) -> np.ndarray:
+        """Mask (M,) of the M rows that meet the condition.
 
         An unknown number (NaN) meets only ``!=``.
         """
+        name, equal = self.field.name, np.zeros(len(rows), dtype=bool)
+        if self.field.kind == "text":
+            for text in self.values:
+                equal[rows.numbers_of(name, str(text))] = True
+            return ~equal if self.relation == "!=" else equal
+        column = rows.columns([name])[name]
         if self.relation in _ORDERS:
             return _ORDERS[self.relation](column, self.values[0])
-        equal = np.zeros(len(column), dtype=bool)
         for value in self.values:
             equal |= (
                 _same_fraction(column, float(value))
@@ -78,7 +84,8 @@ def _is_fraction(field: Field) -> bool:
 
 def _same_fraction(column: np.ndarray, value: float) -> np.ndarray:
     """Mask of equal [n]; [n] is periodic, so a 0.9999999 from rounding equals 0."""
-    return np.abs((column - value + 0.5) % 1 - 0.5) <= FRACTION_TOLERANCE
+    apart = column - value
+    return np.abs(apart - np.rint(apart)) <= FRACTION_TOLERANCE
 
 
 def parse_selection(text: str, short: Mapping[str, str] = SHORT) -> tuple[Condition, ...]:
@@ -167,11 +174,8 @@ def sortable(name: str, short: Mapping[str, str] = SHORT) -> Field:
 def selected(rows: Rows, conditions: tuple[Condition, ...]) -> np.ndarray:
     """Mask (M,) of the rows that meet all conditions."""
     chosen = np.ones(len(rows), dtype=bool)
-    if not conditions:
-        return chosen
-    columns = rows.columns([condition.field.name for condition in conditions])
     for condition in conditions:
-        holds = condition.holds(columns[condition.field.name])
+        holds = condition.holds(rows)
         if condition.field.name == "n_fraction" and condition.relation == "=" and not holds.any():
             _check_possible(rows, condition)
         chosen &= holds
@@ -194,7 +198,11 @@ def _check_possible(rows: Rows, condition: Condition) -> None:
 
 def ordered(rows: Rows, chosen: np.ndarray, name: str, descending: bool = False) -> np.ndarray:
     """Row numbers ``chosen`` sorted by a field; a stable sort with unknown numbers (NaN) last."""
-    columns = rows.take(sort_fields(name), chosen)
+    names = sort_fields(name)
+    texts = [one for one in names if sortable(one).kind == "text"]
+    numbers = [one for one in names if one not in texts]
+    columns = {one: rows.text_ranks(one, chosen) for one in texts}
+    columns |= rows.take(numbers, chosen) if numbers else {}
     return np.asarray(chosen[sort_order(columns, name, descending)])
 
 
@@ -209,21 +217,17 @@ def sort_order(columns: Columns, name: str, descending: bool = False) -> np.ndar
     """Indices (M,) that sort rows by a field; a stable sort with unknown numbers (NaN) last.
 
     Args:
-        columns: the fields of ``sort_fields``, (M,) each.
+        columns: the fields of ``sort_fields``, (M,) each; of texts their ranks do as well.
     """
-    keys = [_ranks(columns[one]) for one in sort_fields(name)]
-    known = np.ones(len(keys[0]), dtype=bool)
-    if sortable(name).kind == "float":
-        known = np.isfinite(keys[0])
-    return np.asarray(
-        np.lexsort([*reversed([-key if descending else key for key in keys]), ~known])
-    )
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Sort keys as floats: numbers unchanged, texts as their rank among the distinct ones."""
-    if values.dtype != object:
-        return values.astype(np.float64)
-    distinct = sorted(set(values.tolist()))
-    places = {text: place for place, text in enumerate(distinct)}
-    return np.array([places[text] for text in values.tolist()], dtype=np.float64)
+    field = sortable(name)
+    if field.kind == "float":
+        values = columns[field.name]
+        signed = -values if descending else values
+        return np.argsort(np.where(np.isfinite(values), signed, np.nan), kind="stable")  # NaN last
+    every = [columns[one] for one in sort_fields(name)]
+    keys = [text_ranks(one) if one.dtype == object else one.astype(np.int64) for one in every]
+    # A key that all rows share sorts nothing: the name of the run, unless runs were merged.
+    used = [key for key in keys if len(key) and key.min() < key.max()]
+    if not used:
+        return np.arange(len(keys[0]))
+    return np.lexsort([-key if descending else key for key in reversed(used)])

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from gcd_hpc.browse.tables import (
     energies_table,
     find_top,
     json_text,
+    plain,
     source_markdown,
     source_table,
     top_table,
@@ -240,3 +242,14 @@ def test_top_of_an_alloy_without_limits_shows_the_surplus_alone(tmp_path):
 def test_top_of_one_element_has_no_surplus(results):
     assert "surplus" not in find_top(results).records[0]
     assert "surplus" not in rendered(top_table(find_top(results)))
+
+
+def test_numbers_that_are_not_finite_become_null_in_arrays_of_any_shape():
+    numbers = np.array([[1.5, np.nan], [np.inf, -np.inf]])
+    assert plain(numbers) == [[1.5, None], [None, None]] == plain(numbers.tolist())
+    assert plain({"a": np.array([1, 2]), "b": (np.float32(0.5), np.array([True]))}) == {
+        "a": [1, 2],
+        "b": [0.5, [True]],
+    }
+    assert plain(np.array(["x", np.nan], dtype=object)) == ["x", None]
+    assert all(type(one) is int for one in plain(np.array([1, 2], dtype=np.uint8)))

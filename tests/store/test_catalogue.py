@@ -17,6 +17,7 @@ from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_columns, write_part
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.schema import ROW_FIELDS
+from gcd_hpc.store.selection import ordered
 from tests.store.synthetic import assert_same, make_candidate
 
 NAMES = [field.name for field in ROW_FIELDS]
@@ -93,10 +94,48 @@ def test_a_row_is_found_by_its_whole_id(run):
     names += rows.columns(["id"])["id"].tolist()[len(names) :]
     assert len(names) == len(rows) == 3 * (LATE_PARTS + 2)
     for number, name in enumerate(names):
-        assert rows.numbers_of(name).tolist() == [number]
+        assert rows.numbers_of("id", name).tolist() == [number]
         # Neither a part of an id nor two of them are one.
-        assert not len(rows.numbers_of(name[1:])) and not len(rows.numbers_of(name[:-1]))
-    assert not len(rows.numbers_of("\0".join(names[:2]))) and not len(rows.numbers_of(""))
+        for other in (name[1:], name[:-1]):
+            assert not len(rows.numbers_of("id", other))
+    for other in ("\0".join(names[:2]), ""):
+        assert not len(rows.numbers_of("id", other))
+
+
+@pytest.mark.parametrize(
+    ("selection", "places"),
+    [
+        ("reason=''", [0]),
+        ("reason='Ø 1'", [1]),
+        ("reason='Ø 1','Ø 2'", [1, 2]),
+        ("reason!='Ø 1'", [0, 2]),
+        ("reason=Ø", []),
+        ("source=search", [0, 1, 2]),
+        ("move=''", [0, 1, 2]),
+        ("move!=''", []),
+    ],
+)
+def test_texts_select_the_same_rows_from_the_index_and_from_a_part(run, selection, places):
+    RunStore(run).build_index()
+    write_chunk(run, LATE_PARTS + 1, {"config": ""})  # which the index does not cover
+    chunks = range(LATE_PARTS + 2)
+    expected = [f"search-{10 * chunk + place:06d}" for chunk in chunks for place in places]
+    assert open_run(run).select(selection).columns(["id"])["id"].tolist() == expected
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("name", ["id", "reason", "source"])
+def test_texts_are_sorted_alike_with_the_index_and_with_a_part_that_it_does_not_cover(
+    run, name, descending
+):
+    store = RunStore(run)
+    store.build_index()
+    for _ in range(2):
+        texts = read_columns(store.part_paths(), [name])[name].tolist()
+        expected = sorted(range(len(texts)), key=texts.__getitem__, reverse=descending)
+        every = np.arange(len(texts))
+        assert ordered(store.rows(), every, name, descending).tolist() == expected
+        write_chunk(run, LATE_PARTS + 1, {"config": ""})
 
 
 def test_a_reader_of_many_parts_makes_the_index(run):

@@ -6,11 +6,9 @@ import pytest
 from gcd_hpc.store.makers import (
     MAKER_FIELDS,
     by_maker,
-    distinct,
     group_names,
     groups,
     maker_names,
-    numbered,
 )
 
 ROWS = [
@@ -39,37 +37,6 @@ def test_moves_have_their_own_names_and_in_painting_moves_count_as_the_models(fu
     assert function({name: np.empty(0, dtype=object) for name in MAKER_FIELDS}).tolist() == []
 
 
-def test_distinct_combinations_give_back_every_row():
-    rng = np.random.default_rng(0)
-    texts = np.array(["a", "b", "", "c"], dtype=object)
-    columns = {"one": texts[rng.integers(0, 4, 200)], "two": rng.integers(-3, 3, 200)}
-    columns["two"][:5] = 10**12
-    found, places = distinct(columns, ["one", "two"])
-    rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
-    assert [found[place] for place in places.tolist()] == rows
-    assert len(found) == len(set(found)) == len(set(rows))
-
-
 def test_the_search_comes_first_and_the_models_last():
     names = ["model 02", "shake", "model 01", "insert", "search"]
     assert sorted(names, key=by_maker) == ["search", "insert", "shake", "model 01", "model 02"]
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64, np.float64, object])
-@pytest.mark.parametrize("span", [3, 200])
-def test_rows_are_numbered_by_the_distinct_values_of_a_column(kind, span):
-    values = np.random.default_rng(0).integers(0, span, 300)
-    values = values - (span // 2 if kind is not np.uint8 else 0)
-    column = np.array([f"{value}" for value in values], object) if kind is object else values
-    column = column.astype(kind)
-    found, place = numbered(column)
-    assert len(found) == len(set(found)) == len(set(column.tolist()))
-    assert [found[one] for one in place.tolist()] == column.tolist()
-    if kind is not object:
-        assert found == sorted(found)
-
-
-def test_no_row_and_rows_far_apart_are_numbered_too():
-    assert numbered(np.empty(0, dtype=np.int64))[0] == []
-    found, place = numbered(np.array([7, -(2**62), 7]))
-    assert found == [-(2**62), 7] and place.tolist() == [1, 0, 1]

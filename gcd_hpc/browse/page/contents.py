@@ -33,8 +33,9 @@ from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of
 from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
-from gcd_hpc.store.makers import MAKER_FIELDS, MODEL_MOVES, distinct, group_of, maker_name, numbered
+from gcd_hpc.store.makers import MAKER_FIELDS, MODEL_MOVES, group_of, maker_name
 from gcd_hpc.store.material_rows import kind_fields
+from gcd_hpc.store.numbering import distinct, numbered
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_candidate import RunCandidate

@@ -12,6 +12,7 @@ from gcd_hpc.browse.page.phases import in_phases, phase_names
 from gcd_hpc.errors import StoreError
 from gcd_hpc.phases.clustering import find_phases
 from gcd_hpc.phases.phase import Phase
+from gcd_hpc.store.numbering import numbered
 from gcd_hpc.store.run import Run
 
 Key = TypeVar("Key")
@@ -106,8 +107,10 @@ def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) ->
 
 def _first_of_each(group: np.ndarray, limit: int) -> np.ndarray:
     """Ascending indices of the first members of each group, equally many, at most ``limit``."""
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    own = numbered(group)[1]
+    # Sorting is ten times as fast with as few bits as the groups need.
+    order = np.argsort(own.astype(np.min_scalar_type(own.max(initial=0))), kind="stable")
+    starts = np.flatnonzero(np.diff(own[order], prepend=-1))
     # Rank of each member within its group, in the order of the groups.
     rank = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
     return np.sort(order[rank < max(limit // len(starts), 1)])[:limit]
