@@ -5,14 +5,16 @@
 The lowest of some tries in a small cell is relaxed and tiled to cells of about 100, 400 and 1,600
 Å^2. Each move is relaxed as in exploration: around its window (local), by the loose screen of the
 whole slab (screen), and by the preset (tight). The table has medians of the processor time of
-LAMMPS and this process, of the force evaluations times atoms (in thousands, k), and of the energy
-left above the preset's in the whole cell. Exponents are slopes of log(cost) over log(area), of
+proposing a move, its window included, and for each relaxation of that of LAMMPS and this process,
+of the force evaluations times atoms (in thousands, k), and of the energy left above the preset's in
+the whole cell. Exponents are slopes of log(cost) over log(area), of
 processor time and of evaluations.
 ``--append`` adds the table to benchmarks/RESULTS.md.
 """
 
 import argparse
 import platform
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -117,18 +119,21 @@ def relaxed_by(
 
 def timed_moves(
     system: BoundarySystem, child: LammpsChild, parent: Parent, num_moves: int
-) -> np.ndarray:
-    """Processor time in s, evaluations times atoms, and E_gb in J/m^2 of each move.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Processor time in s of proposing each move, and what its relaxations cost and left.
 
     Returns:
-        (kinds of relaxation, 3, moves).
+        (moves,), and (kinds of relaxation, 3, moves): processor time in s, evaluations times
+        atoms, and E_gb in J/m^2.
     """
-    timed = []
+    timed, proposed_s = [], []
     origin = Origin(parent.positions, parent.excess_ev + system.bulk.cohesive_ev)
     for number in range(num_moves):
         rng = np.random.default_rng(number)
+        begun_s = time.process_time()
         window = draw_window(parent, system.frame, ExploreConfig(), rng)
         proposal = (remove, insert)[number % 2](parent, system.frame, window, rng)
+        proposed_s.append(time.process_time() - begun_s)
         try:
             done = {
                 kind: relaxed_by(system, child, proposal.positions, kind, origin) for kind in KINDS
@@ -138,7 +143,7 @@ def timed_moves(
         timed.append(
             [(one.cpu_s, one.atom_evaluations, one.gb_energy_j_m2) for one in done.values()]
         )
-    return np.array(timed).transpose(1, 2, 0)
+    return np.array(proposed_s), np.array(timed).transpose(1, 2, 0)
 
 
 def rows_of(case: Case, num_moves: int) -> list[str]:
@@ -152,7 +157,7 @@ def rows_of(case: Case, num_moves: int) -> list[str]:
             tiled = tile(start, small.frame.cell, tiling)
             relaxed = relaxed_by(system, child, tiled.positions, "tight")
             parent = parent_of(system, relaxed, tiled.registry)
-            timed = timed_moves(system, child, parent, num_moves)
+            proposed_s, timed = timed_moves(system, child, parent, num_moves)
             area = system.bicrystal.area
             cost = np.median(timed[:, :2], axis=2)  # (kinds, 2)
             left_ev = np.median(timed[:, 2] - timed[-1, 2], axis=1) * area / J_PER_M2
@@ -161,6 +166,7 @@ def rows_of(case: Case, num_moves: int) -> list[str]:
             rows.append(
                 f"| {case.name} {case.small[0] * tiling[0]}x{case.small[1] * tiling[1]}"
                 f" | {area:,.0f} | {len(parent.positions):,} |"
+                f" {1000 * np.median(proposed_s):.1f} ms |"
                 + "".join(
                     f" {1000 * spent[0]:.1f} ms, {spent[1] / 1000:.1f} k, {left:.2f} eV |"
                     for spent, left in zip(cost, left_ev, strict=True)
@@ -169,7 +175,7 @@ def rows_of(case: Case, num_moves: int) -> list[str]:
     logs = np.log(np.array(costs)).reshape(len(areas), -1)
     slopes = np.polyfit(np.log(areas), logs, 1)[0].reshape(len(KINDS), 2)
     ends = "".join(f" {slope[0]:.2f}, {slope[1]:.2f} |" for slope in slopes)
-    return [*rows, f"| {case.name}: exponents | | |{ends}"]
+    return [*rows, f"| {case.name}: exponents | | | |{ends}"]
 
 
 def main() -> None:
@@ -178,8 +184,8 @@ def main() -> None:
     parser.add_argument("--append", action="store_true", help="add the table to RESULTS.md")
     chosen = parser.parse_args()
     lines = [
-        "| cell | area (Å^2) | atoms | local | screen | tight |",
-        "|---|---|---|---|---|---|",
+        "| cell | area (Å^2) | atoms | proposal | local | screen | tight |",
+        "|---|---|---|---|---|---|---|",
         *(row for case in CASES for row in rows_of(case, chosen.moves)),
     ]
     table = "\n".join(lines)
