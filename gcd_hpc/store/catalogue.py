@@ -79,7 +79,8 @@ class Coded:
 
     def rows_of(self, text: str) -> np.ndarray:
         """Ascending numbers of the rows that hold a text."""
-        wanted = text.encode()
+        # What is no Unicode, from the command line, finds nothing.
+        wanted = text.encode("utf-8", "surrogatepass")
         if b"\0" in wanted:
             return np.empty(0, dtype=np.int64)
         # Texts are joined by NUL, which none contains.

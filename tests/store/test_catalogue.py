@@ -110,6 +110,7 @@ def test_a_row_is_found_by_its_whole_id(run):
         ("reason='Ø 1','Ø 2'", [1, 2]),
         ("reason!='Ø 1'", [0, 2]),
         ("reason=Ø", []),
+        ("reason=\udcff", []),
         ("source=search", [0, 1, 2]),
         ("move=''", [0, 1, 2]),
         ("move!=''", []),
