@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import h5py
 import numpy as np
 
+from gcd_hpc.store.candidate_file import CandidateFile
 from gcd_hpc.store.checksums import Columns, checksum, checksum_of_texts
-from gcd_hpc.store.hdf5 import START, dataset_of, num_atoms_of, text_array, value_before
+from gcd_hpc.store.hdf5 import START, text_array
 from gcd_hpc.store.schema import FIELDS
 
 _ATOMS, _ROWS = 1 << 18, 1 << 14
@@ -20,15 +20,14 @@ class Blocks:
         ValueError: if a dataset differs from the schema or the atom counts do not add up.
     """
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: CandidateFile) -> None:
         self._file = file
-        version = int(file.attrs["schema_version"])
-        self._fields = [field for field in (*FIELDS, START) if field.since <= version]
-        self._datasets = {field.name: dataset_of(file, field) for field in self._fields}
+        self._fields = [field for field in (*FIELDS, START) if field.since <= file.version]
+        self._datasets = {field.name: file.dataset(field) for field in self._fields}
         self._counts = self._datasets["num_atoms"][...]
-        if (self._counts < 0).any() or self._counts.sum() != num_atoms_of(file):
+        if (self._counts < 0).any() or self._counts.sum() != file.num_atoms:
             raise ValueError(f"the rows count {self._counts.sum()} atoms")
-        self._younger = [field for field in FIELDS if field.since > version]
+        self._younger = [field for field in FIELDS if field.since > file.version]
         self._checksums = {field.name: 0 for field in self._fields}
 
     def __iter__(self) -> Iterator[Columns]:
@@ -55,7 +54,7 @@ class Blocks:
             columns[field.name] = values
         for field in self._younger:
             places = atoms if field.per_atom else rows
-            columns[field.name] = value_before(self._file, field, places)
+            columns[field.name] = self._file.value_before(field, places)
         return columns
 
     def damaged(self) -> list[str]:

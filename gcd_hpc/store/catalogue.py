@@ -9,15 +9,12 @@ import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.checksums import checksum
 from gcd_hpc.store.field import Field
 from gcd_hpc.store.hdf5 import (
     attributes_of,
     image_for,
-    num_rows_of,
-    read_columns_of,
-    read_texts,
-    reading,
     text_array,
     write_attributes,
 )
@@ -227,9 +224,9 @@ class _Gathered:
 
     def _read(self, part: Path) -> None:
         with reading(part) as file:
-            numbers = read_columns_of(file, [field.name for field in _NUMBERS])
-            texts = {field.name: read_texts(file, field) for field in _TEXTS}
-            self._counts.append(num_rows_of(file))
+            numbers = file.columns(field.name for field in _NUMBERS)
+            texts = {field.name: file.texts(field) for field in _TEXTS}
+            self._counts.append(file.num_rows)
         for name, values in numbers.items():
             self._pieces[name].append(values)
         for name, column in texts.items():

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gcd_hpc.errors import StoreError
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.checksums import checksum
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import num_rows_of, read_columns_of, reading
 from gcd_hpc.store.schema import FIELDS
 
 
@@ -18,22 +18,21 @@ def verify_results(path: Path, parts: Sequence[Path], report: Report) -> None:
     try:
         for part in parts:
             with reading(part) as file:
-                num_rows += num_rows_of(file)
-                for name, values in read_columns_of(file, sums).items():
+                num_rows += file.num_rows
+                for name, values in file.columns(sums).items():
                     sums[name] = checksum(values, sums[name])
         with reading(path) as file:
             report.looked_at("results")
-            if num_rows_of(file) != num_rows:
+            if file.num_rows != num_rows:
                 report.found(
                     "results",
                     f"the {num_rows} candidates of {len(parts)} parts",
-                    num_rows_of(file),
+                    file.num_rows,
                     file=path,
                 )
                 return
-            version = file.attrs["schema_version"]
             for field in FIELDS:
-                if field.since <= version and file[field.path].attrs["crc32"] != np.int64(
+                if field.since <= file.version and file.hdf5[field.path].attrs["crc32"] != np.int64(
                     sums[field.name]
                 ):
                     report.found(

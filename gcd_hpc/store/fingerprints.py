@@ -9,8 +9,9 @@ import numpy as np
 
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.store.alloys import compared_energies, kinds_of
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.crystal import neighbor_distance
-from gcd_hpc.store.hdf5 import START, num_atoms_of, read_columns_of, reading
+from gcd_hpc.store.hdf5 import START
 from gcd_hpc.store.parts import WHOLE_ATOMS, each_of_part
 from gcd_hpc.store.physics import box_of
 from gcd_hpc.store.provenance import section_of
@@ -65,9 +66,9 @@ def fingerprints(
 def _structures(path: Path, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Fields that fingerprints need of some rows of a file, verified by its checksums."""
     with reading(path) as file:
-        is_large = num_atoms_of(file) > WHOLE_ATOMS
+        is_large = file.num_atoms > WHOLE_ATOMS
         if not is_large:
-            columns = read_columns_of(file, [START.name, *_ROWS, *_ATOMS])
+            columns = file.columns([START.name, *_ROWS, *_ATOMS])
     if is_large:
         yield from (vars(candidate) for candidate in each_of_part(path, rows))
         return

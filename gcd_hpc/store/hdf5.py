@@ -17,16 +17,13 @@ from gcd_hpc.files import replacing
 from gcd_hpc.store.checksums import (
     ROW_CHECKSUM,
     Columns,
-    check_seal,
     checksum,
-    checksum_of_texts,
     row_checksums,
     seal,
 )
-from gcd_hpc.store.crystal import older_n_index
 from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.schema import BY_NAME, FIELDS, LABELS_SINCE, SCHEMA_VERSION
-from gcd_hpc.store.strict import check_stored, is_text, only_dataset, opened
+from gcd_hpc.store.strict import is_text
 
 START = Field(
     "first row in atoms",
@@ -48,7 +45,6 @@ SCHEMA_IN_SHORT = (
 )
 OF_THE_FILE = ("creator", "schema", "schema_version", "NX_class", "default", "crc32", "task_record")
 """Attributes that describe one file only and are not copied to files made from it."""
-_MADE = {field.name: field for field in (START, ROW_CHECKSUM)}
 _ATOM_CHUNK = 16384
 NAMES = ("id", "run")
 """Fields whose values become names of files and groups."""
@@ -165,89 +161,6 @@ def image_for(path: Path) -> Iterator[h5py.File]:
         temporary.write_bytes(image)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    """Open file of candidates, checked for a readable schema version and intact attributes.
-
-    Raises:
-        StoreError: naming the file, for every fault that the block or HDF5 finds in it.
-    """
-    with opened(path, "an HDF5 file of candidates") as file:
-        version = file.attrs.get("schema_version")
-        if version is None:
-            got = "one without a schema version"
-            raise FileFault(str(path), "", "an HDF5 file written by gcd-hpc", got)
-        if not 1 <= version <= SCHEMA_VERSION:
-            got = f"{version}; a newer gcd-hpc may read it"
-            raise FileFault(str(path), "", f"schema version 1 to {SCHEMA_VERSION}", got)
-        check_seal(file)
-        yield file
-
-
-def read_columns_of(file: h5py.File, names: Iterable[str]) -> Columns:
-    """Whole columns with verified checksums; fields added after the file's version are defaults."""
-    fields = [_MADE[name] if name in _MADE else BY_NAME[name] for name in names]
-    return {
-        field.name: (
-            text_array(read_texts(file, field))
-            if field.kind == "text"
-            else _read_numbers(file, field)
-        )
-        for field in fields
-    }
-
-
-def read_texts(file: h5py.File, field: Field) -> list[bytes]:
-    """Whole column of text as UTF-8 bytes, with verified checksum."""
-    if _is_younger(field, file.attrs["schema_version"]):
-        return [field.default.encode()] * num_rows_of(file)
-    dataset = dataset_of(file, field)
-    values: list[bytes] = dataset[...].tolist()
-    _verify(checksum_of_texts(values), dataset)
-    check_names(field.name, {text.decode() for text in values} if field.name in NAMES else ())
-    return values
-
-
-def read_slice(
-    file: h5py.File,
-    field: Field,
-    places: slice,
-    length: int | None = None,
-    version: int | None = None,
-) -> np.ndarray:
-    """Some rows or atoms of a column, without verifying the checksum of the whole column.
-
-    Args:
-        length: number of rows or atoms of the file, if it is known.
-        version: schema version of the file, if it is known.
-    """
-    if _is_younger(field, version or file.attrs["schema_version"]):
-        return value_before(file, field, places)
-    values = dataset_of(file, field, length)[places]
-    return text_array(values.tolist()) if field.kind == "text" else values
-
-
-def dataset_of(file: h5py.File, field: Field, length: int | None = None) -> h5py.Dataset:
-    """Dataset of a field, checked against the schema before its data are read.
-
-    Args:
-        length: number of rows or atoms of the file, if it is known.
-
-    Raises:
-        ValueError: if its type, shape or place is wrong, or if it declares more data than the file
-            can hold, for which no memory must be allocated.
-    """
-    dataset = only_dataset(file, field.path)
-    if not has_type(dataset, field):
-        raise ValueError(f"{field.path} has the type {dataset.dtype}")
-    if length is None:
-        length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
-    if dataset.shape != (length, *field.shape):
-        raise ValueError(f"{field.path} has the shape {dataset.shape}")
-    check_stored(dataset)
-    return dataset
-
-
 def has_type(dataset: h5py.Dataset, field: Field) -> bool:
     """Whether a dataset has the type of the schema."""
     if field.kind == "text":
@@ -280,51 +193,9 @@ def checked_name(text: str, what: str) -> str:
     return text
 
 
-def num_rows_of(file: h5py.File) -> int:
-    """Number of candidates in a file."""
-    return len(only_dataset(file, BY_NAME["id"].path))
-
-
-def num_atoms_of(file: h5py.File) -> int:
-    """Number of atoms of all candidates in a file."""
-    return len(only_dataset(file, BY_NAME["positions"].path))
-
-
 def text_array(texts: Iterable[bytes]) -> np.ndarray:
     """Object array (M,) of strings decoded from UTF-8, cleaned by ``printable``."""
     values = [printable(text.decode()) for text in texts]
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
-
-
-def _read_numbers(file: h5py.File, field: Field) -> np.ndarray:
-    if _is_younger(field, file.attrs["schema_version"]):
-        length = num_atoms_of(file) if field.per_atom else num_rows_of(file)
-        return value_before(file, field, slice(0, length))
-    dataset = dataset_of(file, field)
-    values: np.ndarray = dataset[...]
-    _verify(checksum(values), dataset)
-    return values
-
-
-def has_row_checksums(file: h5py.File) -> bool:
-    """Whether a file has checksums of single rows."""
-    return ROW_CHECKSUM.path in file
-
-
-def _is_younger(field: Field, version: int) -> bool:
-    return field.since > version
-
-
-def value_before(file: h5py.File, field: Field, places: slice) -> np.ndarray:
-    """Values of a field at some rows or atoms of a file that is older than the field."""
-    if field.name == "n_index":
-        return older_n_index(file)[places]
-    shape = (places.stop - (places.start or 0), *field.shape)
-    return np.full(shape, field.default, dtype=object if field.kind == "text" else None)
-
-
-def _verify(found: int, dataset: h5py.Dataset) -> None:
-    if found != dataset.attrs["crc32"]:
-        raise ValueError(f"checksum of {dataset.name} does not fit")

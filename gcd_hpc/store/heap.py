@@ -43,9 +43,12 @@ def _walk(content: bytes, start: int, end: int) -> None:
     words = np.frombuffer(content, "<u8", num_words, start).tolist()
     place, last = 0, num_words - 2
     while place <= last:
-        size, is_free = words[place + 1], not words[place] & _NUMBER
-        # Texts are padded to whole words; object 0 is free space, whose size includes its header.
-        step = size // _WORD if is_free else 2 + -(-size // _WORD)
-        if not 0 < step <= num_words - place or (is_free and size % _WORD):
+        size = words[place + 1]
+        if words[place] & _NUMBER:  # a text, padded to whole words
+            place += 2 + -(-size // _WORD)
+        elif size and size % _WORD == 0:  # free space, whose size includes its header
+            place += size // _WORD
+        else:
             raise ValueError("the heap of texts is damaged")
-        place += step
+    if place > num_words:
+        raise ValueError("the heap of texts is damaged")

@@ -10,12 +10,11 @@ import numpy as np
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.files import cache_file, replacing, reserve
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.catalogue import Catalogue, open_catalogue, write_catalogue
 from gcd_hpc.store.hdf5 import (
     FORMAT,
     ColumnWriter,
-    read_columns_of,
-    reading,
     write_attributes,
 )
 from gcd_hpc.store.parts import read_columns, read_origin
@@ -154,7 +153,7 @@ class RunStore:
             writer = ColumnWriter(file, len(counts), int(counts.sum()))
             for path in paths:
                 with reading(path) as part:
-                    columns = read_columns_of(part, (field.name for field in FIELDS))
+                    columns = part.columns(field.name for field in FIELDS)
                 writer.append(columns)
             writer.finish()
             write_attributes(file, read_origin(paths[0]) | package_provenance() | changed)

@@ -20,8 +20,9 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.files import output, reserve
 from gcd_hpc.store.alloys import excess_energies, kinds_of
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.checksums import Columns, seal
-from gcd_hpc.store.hdf5 import FORMAT, ColumnWriter, reading, text_array, write_attributes
+from gcd_hpc.store.hdf5 import FORMAT, ColumnWriter, text_array, write_attributes
 from gcd_hpc.store.parts import read_columns, without_structure
 from gcd_hpc.store.provenance import package_provenance
 from gcd_hpc.store.schema import FIELDS, candidate_id

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from gcd_hpc.errors import StoreError, printable
+from gcd_hpc.store.candidate_file import CandidateFile, reading
 from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns, row_checksums
 from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.hdf5 import (
@@ -16,14 +16,7 @@ from gcd_hpc.store.hdf5 import (
     START,
     ColumnWriter,
     check_names,
-    dataset_of,
-    has_row_checksums,
     image_for,
-    num_atoms_of,
-    num_rows_of,
-    read_columns_of,
-    read_slice,
-    reading,
     text_array,
     write_attributes,
 )
@@ -75,50 +68,48 @@ def each_of_part(path: str | Path, rows: Sequence[int] | None = None) -> Iterato
     atoms of selected rows of a very large file, which stay unverified.
     """
     with reading(Path(path)) as file:
-        wanted = range(num_rows_of(file)) if rows is None else rows
-        if has_row_checksums(file) and len(wanted) <= _FEW * num_rows_of(file):
+        wanted = range(file.num_rows) if rows is None else rows
+        if file.has_row_checksums and len(wanted) <= _FEW * file.num_rows:
             for row in wanted:
                 yield _read_row(file, row)
             return
-        columns = read_columns_of(file, [START.name, *(field.name for field in ROW_FIELDS)])
-        is_small = rows is None or num_atoms_of(file) <= WHOLE_ATOMS
-        atoms = read_columns_of(file, (field.name for field in ATOM_FIELDS)) if is_small else {}
+        columns = file.columns([START.name, *(field.name for field in ROW_FIELDS)])
+        is_small = rows is None or file.num_atoms <= WHOLE_ATOMS
+        atoms = file.columns(field.name for field in ATOM_FIELDS) if is_small else {}
         for row in wanted:
             start, stop = _place(file, columns[START.name][row], columns["num_atoms"][row])
             one = {field.name: columns[field.name][row : row + 1] for field in ROW_FIELDS}
             place = slice(start, stop)
             for field in ATOM_FIELDS:
                 name = field.name
-                one[name] = atoms[name][place] if is_small else read_slice(file, field, place)
-            if not is_small and has_row_checksums(file):
+                one[name] = atoms[name][place] if is_small else file.some(field, place)
+            if not is_small and file.has_row_checksums:
                 _verify_row(file, one, row)
             yield _candidate(one)
 
 
-def _read_row(file: h5py.File, row: int) -> Candidate:
+def _read_row(file: CandidateFile, row: int) -> Candidate:
     this = slice(row, row + 1)
-    num_rows, num_atoms = num_rows_of(file), num_atoms_of(file)
-    version = int(file.attrs["schema_version"])
-    one = {field.name: read_slice(file, field, this, num_rows, version) for field in ROW_FIELDS}
-    start, stop = _place(file, read_slice(file, START, this, num_rows)[0], one["num_atoms"][0])
+    one = {field.name: file.some(field, this) for field in ROW_FIELDS}
+    start, stop = _place(file, file.some(START, this)[0], one["num_atoms"][0])
     for field in ATOM_FIELDS:
-        one[field.name] = read_slice(file, field, slice(start, stop), num_atoms, version)
+        one[field.name] = file.some(field, slice(start, stop))
     _verify_row(file, one, row)
     return _candidate(one)
 
 
-def _place(file: h5py.File, start: int, num_atoms: int) -> tuple[int, int]:
+def _place(file: CandidateFile, start: int, num_atoms: int) -> tuple[int, int]:
     """Range of a row's atoms in the file: first, and the one after the last."""
-    if not 0 <= start <= start + num_atoms <= num_atoms_of(file):
+    if not 0 <= start <= start + num_atoms <= file.num_atoms:
         raise ValueError(f"{num_atoms} atoms from {start} on are not in the file")
     return int(start), int(start + num_atoms)
 
 
-def _verify_row(file: h5py.File, one: Columns, row: int) -> None:
+def _verify_row(file: CandidateFile, one: Columns, row: int) -> None:
     for name in NAMES:
         check_names(name, one[name])
-    expected = row_checksums(one, int(file.attrs["schema_version"]))[0]
-    if dataset_of(file, ROW_CHECKSUM)[row] != expected:
+    expected = row_checksums(one, file.version)[0]
+    if file.dataset(ROW_CHECKSUM)[row] != expected:
         raise ValueError(f"checksum of row {row} does not fit")
 
 
@@ -132,7 +123,7 @@ def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
     pieces: dict[str, list[np.ndarray]] = {name: [_empty(BY_NAME[name])] for name in names}
     for path in paths:
         with reading(Path(path)) as file:
-            for name, values in read_columns_of(file, names).items():
+            for name, values in file.columns(names).items():
                 pieces[name].append(values)
     return {name: np.concatenate(arrays) for name, arrays in pieces.items()}
 
@@ -140,7 +131,7 @@ def read_columns(paths: Iterable[str | Path], names: Sequence[str]) -> Columns:
 def read_provenance(path: str | Path) -> dict[str, str]:
     """All attributes of a file as text: versions, git commit, resolved config, and others."""
     with reading(Path(path)) as file:
-        return {name: str(value) for name, value in file.attrs.items()}
+        return {name: str(value) for name, value in file.hdf5.attrs.items()}
 
 
 def read_origin(path: str | Path) -> dict[str, str]:

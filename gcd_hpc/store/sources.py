@@ -16,9 +16,10 @@ from gcd_hpc.config.section import Auto
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.alike import identity_of
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.checksums import Columns, check_seal
 from gcd_hpc.store.crystal import boundary_of, neighbor_distance, unit_crystal
-from gcd_hpc.store.hdf5 import OF_THE_FILE, checked_name, reading
+from gcd_hpc.store.hdf5 import OF_THE_FILE, checked_name
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.parts import read_origin
 from gcd_hpc.store.potentials import references
@@ -129,7 +130,7 @@ def _source_of(path: Path) -> Source:
             " it out"
         )
     with reading(parts[0]) as file:
-        merged = _runs_in(file)
+        merged = _runs_in(file.hdf5)
     outer = section_of(origin["config"], "relaxation").get(
         "outer_thickness", RelaxationConfig.model_fields["outer_thickness"].default
     )

@@ -59,13 +59,13 @@ def only_dataset(file: h5py.File, path: str) -> h5py.Dataset:
         found = h5py.h5o.open(file.id, path.encode())
     except KeyError:
         found = None
-    dataset = h5py.Dataset(found, readonly=True) if isinstance(found, h5py.h5d.DatasetID) else None
-    if dataset is None or not dataset.shape:
+    if not isinstance(found, h5py.h5d.DatasetID) or not found.rank:
         raise ValueError(f"{path} is no dataset of rows")
+    created = found.get_create_plist()
     is_elsewhere = h5py.h5f.get_name(found) != h5py.h5f.get_name(file.id)
-    if dataset.external or dataset.is_virtual or is_elsewhere:
+    if is_elsewhere or created.get_external_count() or created.get_layout() == h5py.h5d.VIRTUAL:
         raise ValueError(f"{path} lies in another file")
-    return dataset
+    return h5py.Dataset(found, readonly=True)
 
 
 def check_stored(dataset: h5py.Dataset) -> None:

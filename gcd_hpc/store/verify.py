@@ -9,10 +9,11 @@ import numpy as np
 
 from gcd_hpc.errors import FileFault
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.candidate_file import CandidateFile, reading
 from gcd_hpc.store.checksums import ROW_CHECKSUM, Columns
 from gcd_hpc.store.field import DTYPES, Field
 from gcd_hpc.store.findings import Report
-from gcd_hpc.store.hdf5 import START, attributes_of, has_type, reading
+from gcd_hpc.store.hdf5 import START, attributes_of, has_type
 from gcd_hpc.store.material_physics import MaterialPhysics
 from gcd_hpc.store.material_rows import is_material
 from gcd_hpc.store.physics import Physics
@@ -33,8 +34,8 @@ def verify_file(
     try:
         with reading(path) as file:
             report.looked_at("units")
-            _verify_attributes(path, file, report)
-            if _verify_structure(path, file, report):
+            _verify_attributes(path, file.hdf5, report)
+            if _verify_structure(path, file.hdf5, report):
                 size -= _verify_rows(path, file, report, size, advance)
     except FileFault as fault:
         report.found("structure", fault.expected, fault.got, file=path, field=fault.field)
@@ -124,16 +125,16 @@ def _verify_places(
 
 
 def _verify_rows(
-    path: Path, file: h5py.File, report: Report, size: int, advance: Callable[[int], None]
+    path: Path, file: CandidateFile, report: Report, size: int, advance: Callable[[int], None]
 ) -> int:
     """Check checksums, ids and physics of all rows; return the bytes passed to ``advance``."""
     blocks = Blocks(file)
     physics: Physics | MaterialPhysics = (
         MaterialPhysics(path, report)
-        if is_material(file.attrs.get("config"))
-        else Physics(path, file, report, depth_beside(path))
+        if is_material(file.hdf5.attrs.get("config"))
+        else Physics(path, file.hdf5, report, depth_beside(path))
     )
-    num_rows, told = max(1, len(file["structures/id"])), 0
+    num_rows, told = max(1, file.num_rows), 0
     known: set[str] = set()
     report.looked_at("checksums")
     try:

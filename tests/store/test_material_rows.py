@@ -150,7 +150,8 @@ def test_verification_finds_nothing_wrong_with_a_material(path):
     ],
 )
 def test_verification_names_what_is_wrong_with_a_material(run, tmp_path, changed, message):
-    row = Candidate(**{field.name: getattr(run[BEST], field.name) for field in FIELDS})
+    best = run[BEST]
+    row = Candidate(**{field.name: getattr(best, field.name) for field in FIELDS})
     write_part(tmp_path / "one.h5", [replace(row, **changed)], run.provenance)
     outcomes = report_on(tmp_path / "one.h5").outcomes.values()
     (finding,) = [finding for one in outcomes for finding in one.findings]

@@ -19,13 +19,11 @@ import pytest
 
 from gcd_hpc.errors import RunDirectoryError, StoreError
 from gcd_hpc.store.blocks import Blocks
+from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.checksums import (
     checksum,
 )
 from gcd_hpc.store.field import Field
-from gcd_hpc.store.hdf5 import (
-    reading,
-)
 from gcd_hpc.store.parts import read_columns, read_part, read_provenance, write_part
 from gcd_hpc.store.run_directory import RunDirectory
 from gcd_hpc.store.schema import BY_NAME, FIELDS, ROW_FIELDS, SCHEMA_VERSION
