@@ -1,7 +1,6 @@
 """Fingerprints of stored candidates, read with no more of each file than they need."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,10 @@ import numpy as np
 
 from gcd_hpc.config.simulation import outer_layers
 from gcd_hpc.store.alloys import compared_energies, kinds_of
-from gcd_hpc.store.candidate_file import reading
 from gcd_hpc.store.crystal import neighbor_distance
-from gcd_hpc.store.hdf5 import START
-from gcd_hpc.store.parts import WHOLE_ATOMS, each_of_part
 from gcd_hpc.store.physics import box_of
 from gcd_hpc.store.provenance import section_of
+from gcd_hpc.store.rows import read_fields
 from gcd_hpc.structures.fingerprint import (
     Fingerprint,
     boundary_height,
@@ -22,9 +19,9 @@ from gcd_hpc.structures.fingerprint import (
     slab_weights,
 )
 
-_ROWS = (
-    *("num_atoms", "cell", "tilt_a", "cohesive_ev", "element_energies_ev"),
-    *("surface_depth_a", "axial_ratio"),
+_FIELDS = (
+    *("cell", "tilt_a", "cohesive_ev", "element_energies_ev", "surface_depth_a", "axial_ratio"),
+    *("positions", "energies_ev", "numbers"),
 )
 CORE_A, FADE_A = 6.0, 3.0
 """Height to both sides of the boundary within which its atoms count in full, and height over which
@@ -33,7 +30,6 @@ their weight fades to zero, Å.
 Farther atoms feel how far away the held ends of the slab are: the weakly strained layers of one
 structure in two slabs of different heights differ by more than two structures do.
 """
-_ATOMS = ("positions", "energies_ev", "numbers")
 
 
 def fingerprints(
@@ -50,34 +46,9 @@ def fingerprints(
         StoreError: naming the file that is damaged.
     """
     order = np.argsort(numbers, kind="stable")
-    ascending = numbers[order]
-    starts = np.cumsum([0, *(num for _, num in parts)])
-    borders = np.searchsorted(ascending, starts).tolist()
-    found: list[Fingerprint] = []
-    for (path, _), start, (first, last) in zip(
-        parts, starts.tolist(), pairwise(borders), strict=False
-    ):
-        if first < last:
-            rows = (ascending[first:last] - start).tolist()
-            found += [_fingerprint(row, config, elements) for row in _structures(path, rows)]
+    rows = read_fields(parts, numbers[order], _FIELDS)
+    found = [_fingerprint(row, config, elements) for row in rows]
     return [found[place] for place in np.argsort(order, kind="stable").tolist()]
-
-
-def _structures(path: Path, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Fields that fingerprints need of some rows of a file, verified by its checksums."""
-    with reading(path) as file:
-        is_large = file.num_atoms > WHOLE_ATOMS
-        if not is_large:
-            columns = file.columns([START.name, *_ROWS, *_ATOMS])
-    if is_large:
-        yield from (vars(candidate) for candidate in each_of_part(path, rows))
-        return
-    for row in rows:
-        start = columns[START.name][row]
-        atoms = slice(start, start + columns["num_atoms"][row])
-        yield {name: columns[name][row] for name in _ROWS} | {
-            name: columns[name][atoms] for name in _ATOMS
-        }
 
 
 def outer_thickness(row: Mapping[str, Any], config: str) -> float:

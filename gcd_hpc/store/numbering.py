@@ -10,15 +10,21 @@ from gcd_hpc.store.checksums import Columns
 
 
 def distinct(columns: Columns, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
-    """Distinct combinations of some fields with few values each, and which of them a row has.
+    """``combined`` of some fields with few values each."""
+    return combined([numbered(columns[name]) for name in names])
+
+
+def combined(
+    columns: Sequence[tuple[list[Any], np.ndarray]],
+) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """Distinct combinations of the values of numbered columns, and which of them a row has.
 
     Returns:
         The combinations, (K,), and the place of each row's among them, (M,).
     """
-    places = np.zeros(len(columns[names[0]]), dtype=np.int64)
+    places = np.zeros(len(columns[0][1]), dtype=np.int64)
     values = []
-    for name in names:
-        found, own = numbered(columns[name])
+    for found, own in columns:
         places = places * len(found) + own
         values.append(found)
     is_used = np.bincount(places, minlength=1) > 0

@@ -14,7 +14,6 @@ from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.crystal import boundary_of, crystal_of, neighbor_distance
 from gcd_hpc.store.findings import Report
 from gcd_hpc.store.material_rows import is_material, material_fault
-from gcd_hpc.store.numbering import numbered
 from gcd_hpc.store.parts import MAX_LENGTH_A, MIN_EDGE_A
 from gcd_hpc.store.schema import BY_NAME, UNKNOWN_N, Candidate
 from gcd_hpc.structures.bicrystal import Bicrystal
@@ -34,6 +33,11 @@ SAME_LENGTH_A = 1e-6
 OUTSIDE_A = 1.0
 """Largest distance of an atom beyond the open ends of the box, Å."""
 RELAXED_FIELDS = ("status", "n_index", "gb_energy_j_m2")
+FAULT_FIELDS = (
+    *("cell", "tilt_a", "axial_ratio", "cohesive_ev", "element_energies_ev"),
+    *("gb_energy_j_m2", "excess_volume_a", "positions", "energies_ev", "numbers"),
+)
+"""Fields from which ``boundary_fault`` follows."""
 _RESULTS = ("gb_energy_j_m2", "excess_volume_a", "max_force_ev_a")
 
 
@@ -275,69 +279,20 @@ def row_fault(row: Mapping[str, Any], nearest_neighbor: float) -> str:
     )
 
 
-class Ranking:
-    """Rows by energy, all together or at each [n], from which unphysical ones are struck."""
-
-    def __init__(self, columns: Columns, numbers: np.ndarray, num: int, per_n: bool) -> None:
-        """Args:
-        columns: RELAXED_FIELDS at least of all rows.
-        numbers: row numbers (M,) to rank.
-        num: how many are the lowest, of all or of each [n].
-        """
-        energy, n_index = columns["gb_energy_j_m2"][numbers], columns["n_index"][numbers]
-        if not per_n:
-            n_index = np.zeros_like(n_index)
-        by_energy = np.argsort(energy, kind="stable")
-        found, group = numbered(n_index[by_energy])
-        # Integers of two bytes are sorted by counting.
-        grouped = np.argsort(group.astype(np.min_scalar_type(len(found))), kind="stable")
-        order = by_energy[grouped]
-        self._num, self._grouped = num, grouped
-        self._rows, self._energy = numbers[order], energy[order]
-        self._is_kept = np.ones(len(order), dtype=bool)
-        self._group = group[grouped]
-        self._start = np.searchsorted(self._group, np.arange(len(found)))
-
-    def lowest(self) -> np.ndarray:
-        """Ascending numbers of the lowest rows that were not struck, and of all ties."""
-        # Kept rows up to each row, its own included, since the beginning of its group.
-        count = np.cumsum(self._is_kept)
-        before = count[self._start] - self._is_kept[self._start]
-        rank = count - before[self._group]
-        is_last = self._is_kept & (rank == self._num)
-        highest = np.full(len(self._start), np.inf)
-        highest[self._group[is_last]] = self._energy[is_last]
-        chosen = self._is_kept & (self._energy <= highest[self._group])
-        return np.asarray(np.sort(self._rows[chosen]))
-
-    def strike(self, numbers: np.ndarray) -> None:
-        """Leave rows out from now on."""
-        self._is_kept &= ~np.isin(self._rows, numbers)
-
-    @property
-    def struck(self) -> np.ndarray:
-        """Ascending numbers of the rows that were struck."""
-        return np.asarray(np.sort(self._rows[~self._is_kept]))
-
-    @property
-    def kept(self) -> np.ndarray:
-        """Numbers of the other rows by energy, in the order of ``numbers`` where it is equal."""
-        rows, is_kept = np.empty_like(self._rows), np.empty_like(self._is_kept)
-        rows[self._grouped], is_kept[self._grouped] = self._rows, self._is_kept
-        return np.asarray(rows[is_kept])
-
-
 def candidate_fault(candidate: Candidate, config: Any) -> str:
     """``row_fault`` of a candidate, or ``material_fault`` of one of a material.
 
     Args:
         config: attribute ``config`` of its file, which describes the boundary or the material.
     """
-    if is_material(config):
-        return material_fault(vars(candidate))
-    return row_fault(
-        vars(candidate), neighbor_distance(config, float(candidate.cell[0]), candidate.axial_ratio)
-    )
+    row = vars(candidate)
+    return material_fault(row) if is_material(config) else boundary_fault(row, config)
+
+
+def boundary_fault(row: Mapping[str, Any], config: Any) -> str:
+    """``row_fault`` of a row, FAULT_FIELDS at least, of a file with this attribute ``config``."""
+    length_x, ratio = float(row["cell"][0]), float(row["axial_ratio"])
+    return row_fault(row, neighbor_distance(config, length_x, ratio))
 
 
 def box_of(row: Mapping[str, Any]) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Rows of a run, numbered part after part, read from the index where it covers them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,11 +13,18 @@ from gcd_hpc.errors import StoreError
 from gcd_hpc.store.catalogue import Catalogue
 from gcd_hpc.store.checksums import Columns
 from gcd_hpc.store.element_fractions import with_element_fractions
-from gcd_hpc.store.numbering import text_ranks
-from gcd_hpc.store.parts import check_row_fields, each_of_part, read_columns, read_provenance
-from gcd_hpc.store.schema import Candidate
+from gcd_hpc.store.numbering import numbered, places_in_order, text_ranks
+from gcd_hpc.store.parts import (
+    check_row_fields,
+    each_of_part,
+    each_with,
+    read_columns,
+    read_provenance,
+)
+from gcd_hpc.store.schema import BY_NAME, Candidate
 
 Chosen = slice | np.ndarray
+Row = TypeVar("Row")
 EVERY = slice(None)
 FEW_IDS = 3
 """Largest number of ids that are looked up one by one."""
@@ -80,6 +88,17 @@ class Rows:
         if len(self._pieces) == 1:
             return self._pieces[0].text_ranks(name, rows)
         return text_ranks(self._taken([name], rows)[name])
+
+    def numbered(self, name: str, rows: np.ndarray) -> tuple[list[Any], np.ndarray]:
+        """``numbering.numbered`` of a field of some rows, without a string for each of them."""
+        if BY_NAME[name].kind != "text":
+            return numbered(self._taken([name], rows)[name])
+        ranks, own = numbered(self.text_ranks(name, rows))
+        firsts = np.empty(len(ranks), dtype=np.int64)
+        firsts[own[::-1]] = np.arange(len(own))[::-1]
+        order = np.argsort(firsts)
+        texts = self._taken([name], rows[firsts[order]])[name].tolist()
+        return texts, places_in_order(firsts.tolist())[own]
 
     def places_of(self, ids: Sequence[str], rows: np.ndarray) -> dict[str, int]:
         """Place of each id among the rows with the numbers ``rows`` (M,), the last of several.
@@ -208,24 +227,39 @@ def read_numbered(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Ite
         parts: files with their number of rows, ``Rows.parts``.
     """
     if np.all(np.diff(numbers) >= 0):
-        yield from _read_ascending(parts, numbers)
+        yield from _each_ascending(parts, numbers, each_of_part)
         return
     for first in range(0, len(numbers), _BATCH):
         batch = numbers[first : first + _BATCH]
         order = np.argsort(batch, kind="stable")
-        found = list(_read_ascending(parts, batch[order]))
+        found = list(_each_ascending(parts, batch[order], each_of_part))
         for place in np.argsort(order).tolist():
             yield found[place]
 
 
-def _read_ascending(parts: Sequence[tuple[Path, int]], numbers: np.ndarray) -> Iterator[Candidate]:
+def read_fields(
+    parts: Sequence[tuple[Path, int]], numbers: np.ndarray, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Iterator over some fields of rows by ascending row number (M,), as ``parts.each_with``.
+
+    Args:
+        parts: files with their number of rows, ``Rows.parts``.
+    """
+    return _each_ascending(parts, numbers, lambda path, rows: each_with(path, rows, names))
+
+
+def _each_ascending(
+    parts: Sequence[tuple[Path, int]],
+    numbers: np.ndarray,
+    read: Callable[[Path, list[int]], Iterator[Row]],
+) -> Iterator[Row]:
     starts = np.cumsum([0, *(num for _, num in parts)])
     borders = np.searchsorted(numbers, starts).tolist()
     for (path, _), start, (first, last) in zip(
         parts, starts.tolist(), pairwise(borders), strict=False
     ):
         if first < last:
-            yield from each_of_part(path, (numbers[first:last] - start).tolist())
+            yield from read(path, (numbers[first:last] - start).tolist())
 
 
 def rows_of(

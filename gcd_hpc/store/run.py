@@ -16,14 +16,10 @@ from gcd_hpc.store.field import html_rows
 from gcd_hpc.store.fingerprints import fingerprints
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.material_rows import RANKED_FIELDS, is_material, is_settled, ranked
-from gcd_hpc.store.parts import read_provenance
-from gcd_hpc.store.physics import (
-    RELAXED_FIELDS,
-    Ranking,
-    candidate_fault,
-    is_relaxed,
-)
+from gcd_hpc.store.numbering import combined
+from gcd_hpc.store.parts import check_row_fields, read_provenance
 from gcd_hpc.store.pictures import energies_svg
+from gcd_hpc.store.ranking import Ranking, physical_ranking
 from gcd_hpc.store.rows import Rows, read_numbered
 from gcd_hpc.store.run_candidate import RunCandidate, elements_of, no_element, potential_name
 from gcd_hpc.store.schema import BY_NAME, ROW_FIELDS
@@ -35,7 +31,6 @@ from gcd_hpc.store.selection import (
     selected,
     sortable,
 )
-from gcd_hpc.structures.energetics import MIN_GB_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
@@ -243,7 +238,7 @@ class Run:
             order = ranked(columns)
             chosen: Run = self[np.asarray(order[is_settled(columns)[order]])]
             return chosen
-        return self._physical(1, per_n=True)[0]
+        return self._restricted(self._physical(1, per_n=True).kept)
 
     def lowest(self, num: int = 10, per_n: bool = False) -> "Run":
         """The ``num`` relaxed candidates of lowest boundary energy, lowest first, then by id.
@@ -280,8 +275,9 @@ class Run:
             compared = self.relaxed()
             known = np.isfinite(compared.columns(["spectrum_error"])["spectrum_error"])
             return compared[known][:num], self[:0]
-        _, refused, lowest = self._physical(num, per_n)
-        found = self._restricted(lowest).sorted("id").sorted("gb_energy_j_m2")
+        ranking = self._physical(num, per_n)
+        found = self._restricted(ranking.lowest()).sorted("id").sorted("gb_energy_j_m2")
+        refused = self._restricted(ranking.struck).sorted("gb_energy_j_m2")
         return found.first_of_each_n(num) if per_n else found[:num], refused
 
     def first_of_each_n(self, num: int = 1) -> "Run":
@@ -291,27 +287,20 @@ class Run:
         _, start, group = np.unique(n_index[order], return_index=True, return_inverse=True)
         return self[order[np.arange(len(order)) - start[group] < num]]
 
-    def _physical(self, num: int, per_n: bool) -> "tuple[Run, Run, np.ndarray]":
-        """Split the relaxed candidates into physical ones, lowest first, and refused ones.
-
-        Only the ``num`` lowest, of all or of each [n], are read with their atoms and checked,
-        repeatedly until all of them are physical; other rows are kept unchecked.
-
-        Returns:
-            Physical and refused candidates, and the row numbers of the lowest physical ones.
-        """
-        columns = self._rows.columns(RELAXED_FIELDS)
-        every = np.sort(self._chosen[is_relaxed(columns, -np.inf)[self._chosen]])
-        ranking = Ranking(columns, every, num, per_n)
-        ranking.strike(every[columns["gb_energy_j_m2"][every] < MIN_GB_ENERGY_J_M2])
+    def _physical(self, num: int, per_n: bool) -> Ranking:
         config = self.provenance.get("config")
-        looked_at = np.empty(0, dtype=np.int64)
-        while len(new := np.setdiff1d(lowest := ranking.lowest(), looked_at)):
-            is_wrong = [bool(candidate_fault(one, config)) for one in self._restricted(new)]
-            ranking.strike(new[is_wrong])
-            looked_at = np.union1d(looked_at, new)
-        refused = self._restricted(ranking.struck).sorted("gb_energy_j_m2")
-        return self._restricted(ranking.kept), refused, lowest
+        return physical_ranking(self._rows, self._chosen, num, per_n, config)
+
+    def counts(self, names: Sequence[str]) -> dict[tuple[Any, ...], int]:
+        """Number of candidates with each combination of values of some fields with few values.
+
+        Raises:
+            StoreError: if a name is no field of a candidate.
+        """
+        check_row_fields(names)
+        found, places = combined([self._rows.numbered(name, self._chosen) for name in names])
+        num = np.bincount(places, minlength=len(found))
+        return dict(zip(found, num.tolist(), strict=True))
 
     def columns(self, names: Sequence[str]) -> Columns:
         """Fields of all candidates in order, as arrays (M,) or (M, 3) in the schema's units.

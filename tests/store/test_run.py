@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -107,6 +108,30 @@ def test_a_merged_file_gives_the_same_candidates_as_its_run(run_dir, found):
 def test_atoms_that_are_too_many_to_be_read_at_once_are_the_same(run, found, monkeypatch):
     monkeypatch.setattr(parts, "WHOLE_ATOMS", 10)
     assert_same(list(run), found)
+
+
+@pytest.mark.parametrize("whole", [10, 10**6])
+def test_some_fields_of_rows_are_those_of_the_candidates(run, found, whole, monkeypatch):
+    monkeypatch.setattr(parts, "WHOLE_ATOMS", whole)
+    numbers = np.arange(1, len(found), 2)
+    names = ("id", "cell", "gb_energy_j_m2", "positions", "energies_ev")
+    rows = list(rows_module.read_fields(run._rows.parts, numbers, names))
+    for row, number in zip(rows, numbers.tolist(), strict=True):
+        assert list(row) == list(names)
+        for name in names:
+            np.testing.assert_array_equal(row[name], getattr(found[number], name))
+
+
+def test_candidates_are_counted_by_the_values_of_their_fields(run):
+    for names in (["status"], ["n_index", "source"], ["source", "status", "round"]):
+        for some in (run, run[::2], run[:0]):
+            columns = (some.columns([name])[name].tolist() for name in names)
+            rows = list(zip(*columns, strict=True))
+            assert some.counts(names) == Counter(rows)
+            if len(names) == 1:
+                assert list(some.counts(names)) == list(dict.fromkeys(rows))
+    with pytest.raises(StoreError, match="there is no field colour"):
+        run.counts(["colour"])
 
 
 def test_files_are_read_one_after_the_other_and_only_when_it_is_their_turn(run, run_dir):

@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -35,7 +35,6 @@ from gcd_hpc.store.export import Format
 from gcd_hpc.store.index import RunStore
 from gcd_hpc.store.makers import MAKER_FIELDS, MODEL_MOVES, group_of, maker_name
 from gcd_hpc.store.material_rows import kind_fields
-from gcd_hpc.store.numbering import distinct, numbered
 from gcd_hpc.store.provenance import campaign_of
 from gcd_hpc.store.run import Run, open_run
 from gcd_hpc.store.run_candidate import RunCandidate
@@ -324,28 +323,27 @@ def _energy_range(best: RunCandidate) -> list[float] | None:
 
 
 def _overview(rows: Snapshot) -> dict[str, Any]:
-    columns = rows.run.columns(["status", "source", "version", "move", "round"])
     fractions, best = [], rows.run.lowest(1) if rows.run.is_material else rows.relaxed[:1]
     if not rows.run.is_material:
         relaxed = rows.relaxed.columns(["n_index", "n_fraction"])
         _, first = np.unique(relaxed["n_index"], return_index=True)
         fractions = relaxed["n_fraction"][first].tolist()
     return {
-        "num": len(columns["status"]),
-        "statuses": {status: num for (status,), num in _counted(columns, ["status"]).items()},
-        "sources": material_choices(rows.run) if rows.run.is_material else _choices(columns),
-        "rounds": numbered(columns["round"])[0],
+        "num": len(rows.run),
+        "statuses": {status: num for (status,), num in rows.run.counts(["status"]).items()},
+        "sources": material_choices(rows.run) if rows.run.is_material else _choices(rows.run),
+        "rounds": [number for (number,) in rows.run.counts(["round"])],
         "fractions": fractions,
         "best": next(iter(records(best.columns(kind_of(best).map_fields))), None),
     }
 
 
-def _choices(columns: Columns) -> list[dict[str, Any]]:
+def _choices(run: Run) -> list[dict[str, Any]]:
     """Sources that can be chosen: the selection, the name and the number of rows of each."""
     makers: Counter[tuple[str, str]] = Counter()
     kinds: Counter[str] = Counter()
     models: Counter[int] = Counter()
-    for (source, version, move), num in _counted(columns, MAKER_FIELDS).items():
+    for (source, version, move), num in run.counts(MAKER_FIELDS).items():
         makers[source, move] += num
         kinds[source] += num
         # A model is chosen with the moves that used its weights.
@@ -363,12 +361,6 @@ def _choices(columns: Columns) -> list[dict[str, Any]]:
     if len(models) > 1:
         found.append(("source=model", "all models", kinds["model"]))
     return [{"select": select, "name": name, "num": num} for select, name, num in found if num]
-
-
-def _counted(columns: Columns, names: Sequence[str]) -> dict[tuple[Any, ...], int]:
-    """Number of rows with each combination of some fields that have few values."""
-    found, places = distinct(columns, names)
-    return dict(zip(found, np.bincount(places, minlength=len(found)).tolist(), strict=True))
 
 
 def version_of(paths: Iterable[Path]) -> str:

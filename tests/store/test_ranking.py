@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gcd_hpc.store.physics import Ranking
+from gcd_hpc.store.ranking import Ranking
 
 
 @pytest.fixture
