@@ -1,6 +1,7 @@
 """The figure of the experiment with images: images, candidates, and shares of hits."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,21 @@ def figure_of(
     figure = Figure(figsize=(10.5, 2.4 * max(len(views), 3)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1), squeeze=False)[0]
     axes = left.subplots(len(views), 3, squeeze=False)
+    letters = iter(ascii_lowercase)
     for row, name, shown in zip(axes, views, pictures, strict=True):
         for one, (title, picture) in zip(row, shown.items(), strict=True):
             height, width = (pixel_a * number for number in picture.shape)
             extent = 0.0, width, 0.0, height
             one.imshow(picture, cmap="gray", extent=extent, vmin=0, vmax=1.6)
-            one.set_title(f"{name}: image" if title == "image" else title, fontsize=7)
+            is_image = title == "image"
+            one.set_title(f"({next(letters)}) {name}" if is_image else title, fontsize=7)
             one.tick_params(labelsize=6)
     axes[-1][0].set_xlabel("along the rows (Å)", fontsize=7)
     for one, (judge, title) in zip(
         right.subplots(len(JUDGES), 1, sharex=True), JUDGES.items(), strict=True
     ):
         draw_rates(one, views, judge)
-        one.set_title(title, fontsize=8)
+        one.set_title(f"({next(letters)}) {title}", fontsize=8)
     return figure
 
 
@@ -68,6 +71,7 @@ def draw_rates(axes: Axes, views: Mapping[str, Any], judge: str) -> None:
                 fontsize=6,
             )
     axes.set_yscale("log")
-    axes.set_xticks(range(len(views)), list(views), fontsize=8)
+    names = [name.replace(" along ", "\nalong ") for name in views]
+    axes.set_xticks(range(len(views)), names, fontsize=8)
     axes.set(ylabel="share", xlim=(-0.6, len(views) - 0.4), ylim=(1e-4, 3.0))
     axes.legend(fontsize=7, loc="lower right")
