@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import gethostname
@@ -50,7 +50,7 @@ class Outcome:
 
     status: Literal["complete", "paused"]
     reason: str
-    state: State
+    state: State = field(repr=False)
     did_nothing: bool = False
     """True if the campaign was complete before this call."""
 

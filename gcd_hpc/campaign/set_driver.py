@@ -59,7 +59,7 @@ class SetOutcome:
 
     status: Literal["complete", "paused"]
     reason: str
-    states: Mapping[str, State]
+    states: Mapping[str, State] = field(repr=False)
     """State of each member that was begun, by its name."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """What went wrong with each member that was left out."""

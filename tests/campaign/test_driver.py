@@ -88,6 +88,7 @@ def test_a_campaign_runs_every_task_once_and_the_same_call_says_that_it_is_compl
     )
     run_dir = tmp_path / "run"
     assert (outcome.status, outcome.reason, outcome.did_nothing) == ("complete", "rounds", False)
+    assert repr(outcome) == "Outcome(status='complete', reason='rounds', did_nothing=False)"
     one_round = [
         "promote-{0}",
         "relax-{0}-00000",
