@@ -161,7 +161,7 @@ class Minislurm:
             if dead or time.monotonic() > limit:
                 why = f"{' and '.join(dead)} ended" if dead else f"not so after {timeout_s} s"
                 raise AssertionError(f"{what}: {why}\n{self.logs()}")
-            # Slurm's commands take a tenth of a second of a core each, which the jobs need.
+            # Most questions start a process of Slurm's.
             time.sleep(0.5)
 
     def logs(self) -> str:
