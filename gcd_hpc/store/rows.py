@@ -94,6 +94,7 @@ class Rows:
         if BY_NAME[name].kind != "text":
             return numbered(self._taken([name], rows)[name])
         ranks, own = numbered(self.text_ranks(name, rows))
+        # First row of each text: of equal places the last assignment holds.
         firsts = np.empty(len(ranks), dtype=np.int64)
         firsts[own[::-1]] = np.arange(len(own))[::-1]
         order = np.argsort(firsts)
