@@ -17,7 +17,8 @@ def reproduction(
         str,
         typer.Argument(
             metavar="EXPERIMENT",
-            help="fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, transfer, k1, k2 or k3.",
+            help="fig1, fig2, fig4, fig6, figS1, figS2, figS3, ablations, ask_n, image, ranking,"
+            " transfer, k1, k2 or k3.",
         ),
     ],
     out: Annotated[
@@ -40,10 +41,12 @@ def reproduction(
 
     The paper is Lei et al. (2024). Writes EXPERIMENT.png, EXPERIMENT.svg and EXPERIMENT.json. The
     quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
-    a GPU. transfer, which is no figure of the paper, compares the built-in model with searches on
-    boundaries that it has not learned from. k1 to k3, after Kwon et al. (2024), predict the
-    spectra of amorphous carbon, make structures from a spectrum, and make large ones. The same
-    command resumes after Ctrl-C. Experiments with the same DIR share models and data.
+    a GPU. Four are no figures of the paper: ask_n asks for a number of atoms, image for the
+    structures of a STEM image, ranking measures what an energy network saves, and transfer compares
+    the built-in model with searches on boundaries that it has not learned from. k1 to k3, after
+    Kwon et al. (2024), predict the spectra of amorphous carbon, make structures from a spectrum,
+    and make large ones. The same command resumes after Ctrl-C. Experiments with the same DIR share
+    models and data.
 
     \b
     Examples:

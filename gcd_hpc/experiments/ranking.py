@@ -83,7 +83,9 @@ def study(workshop: Workshop, budget: RankingBudget) -> Outcome:
     """Make the data, train, measure, and explore with and without the model."""
     seed, work = workshop.seed, workshop.work
     runs = {name: opened(workshop, budget, name) for name in ("learned", "seed", "cell")}
-    data = workshop.run([Task(f"ranking-{name}", loop, (run, inf)) for name, run in runs.items()])
+    data = workshop.run(
+        [Task(f"ranking-{name}", loop, (run, inf, -inf)) for name, run in runs.items()]
+    )
     key = runs["learned"].name
     atoms = AtomicConfig(num_steps=budget.num_steps)
     # Nothing here is guided, so that the network of the voxels need not learn.
@@ -207,7 +209,7 @@ def loop_tasks(workshop: Workshop, budget: RankingBudget, model: Path) -> list[T
             )
             if label == "with":
                 copied(model, RunDirectory(run).energy_model)
-            tasks.append(Task(f"ranking-loop-{label}-{seed}", loop, (run, budget.loop_s)))
+            tasks.append(Task(f"ranking-loop-{label}-{seed}", loop, (run, budget.loop_s, -inf)))
     return tasks
 
 

@@ -1,14 +1,19 @@
 """Transfer: what the built-in model gives on boundaries that it has not learned from.
 
-The boundaries are those of ``campaigns/transfer``. The model's zero-shot candidates are compared
-with two rivals, fresh tries with dynamics and tries at the same registries without the model, and
-an exploration that begins with its candidates and has its moves with one that has neither. All of
-it is done in the cells of the files and in cells twice as long and twice as wide, where a third
+The boundaries are those of ``campaigns/transfer``, some of them of metals that the model does not
+know either. Its zero-shot candidates, at random registries and at those of a few tries without
+dynamics, are compared with two rivals: fresh tries with dynamics, and tries without the model at
+the same random registries. An exploration that begins with tries without dynamics and the model's
+candidates at their registries, and has its moves, is compared with one without a model. All of it
+is done in the cells of the files and in cells twice as long and twice as wide, where a further
 rival is the lowest structure of the small cell, repeated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +27,9 @@ from gcd_hpc.experiments.outcome import Outcome
 from gcd_hpc.experiments.runs import copied, open_run
 from gcd_hpc.experiments.transfer_figures import transfer_figure
 from gcd_hpc.experiments.transfer_numbers import (
-    FRESH,
-    MODEL,
-    REGISTRIES,
+    MODELS,
+    REACHED_J_M2,
+    RIVALS,
     WITH,
     WITHOUT,
     loop_numbers,
@@ -40,7 +45,9 @@ from gcd_hpc.store.run_directory import RunDirectory
 
 FRESH_FROM = 1_000_000
 """First index of the fresh tries, whose random streams differ from those of the loops."""
-NUM_RIVALS = 2
+METHODS = (*MODELS, *RIVALS)
+CHOOSING = {"search.md.probability": 0.0, "sampling.bootstrap_share": 1.0}
+"""Changes of a campaign whose candidates have the registries of tries without dynamics."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,16 @@ class TransferBudget:
     num_candidates: int
     """Zero-shot candidates of each boundary, and tries of each rival."""
     num_seeds: int
-    """Explorations of each boundary with and without the model."""
+    """Explorations of each boundary with and without the model. Those of the first seed spend their
+    budget, the others end at the lowest energy that was found before them.
+    """
     loop_s: float
-    """Core-seconds of each of them in the cells of the files; more in larger ones, by area."""
+    """Core-seconds of each of them in the cells of the files; more in larger ones, by length."""
     cells: tuple[int, ...] = (1, 2)
     """In-plane cells, by how often those of the files are repeated along both edges; the smallest
     first.
     """
-    metals: tuple[str, ...] = ("w", "fe", "ta", "cu", "al", "ni")
+    metals: tuple[str, ...] = ("w", "fe", "ta", "cu", "al", "ni", "v", "ag", "pd")
     """Files of ``campaigns/transfer``."""
     names: tuple[str, ...] = ()
     """Boundaries to which a trial is restricted; all when there are none."""
@@ -65,7 +74,7 @@ class TransferBudget:
     """Changes of the campaigns, as of ``--set``."""
 
 
-QUICK = TransferBudget(20, 1, 30.0)
+QUICK = TransferBudget(20, 5, 30.0)
 FULL = TransferBudget(200, 5, 300.0)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
@@ -83,27 +92,30 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
     """
     file = BUILTIN_FILE if model == BUILTIN else Path(model)
     _, card = load_model(file)
-    configs = held_out(budget, workshop.seed)
     trials = [
-        Trial.of(workshop, budget, boundary, cells, config, file, card.sha256)
-        for (boundary, cells), config in configs.items()
+        Trial(workshop, budget, boundary, cells, config, file, card.sha256)
+        for (boundary, cells), config in held_out(budget, workshop.seed).items()
     ]
-    # The candidates come first, because a rival needs their registries.
-    shots = workshop.run([trial.shot for trial in trials])
-    others = [(*trial.rivals, *trial.loops) for trial in trials]
-    results = iter(workshop.run([task for some in others for task in some]))
-    found = [[next(results) for _ in some] for some in others]
-    boundaries: dict[str, dict[str, Any]] = {}
-    smaller: dict[str, Arrays] = {}
-    for trial, shot, rest in zip(trials, shots, found, strict=True):
-        tiles = smaller.get(trial.boundary)
-        boundaries[trial.name] = trial_numbers(shot, rest, tiles)
-        smaller[trial.boundary] = lowest_of([shot, *rest, *([] if tiles is None else [tiles])])
-    costs = {
-        "zero-shot candidates": core_s(shots),
-        "rivals": core_s(one for rest in found for one in rest[:NUM_RIVALS]),
-        "loops": core_s(one for rest in found for one in rest[NUM_RIVALS:]),
+    # The candidates come first, because a rival needs their registries; the loops of other seeds
+    # come last, because they end at what was found before.
+    seeds = range(workshop.seed, workshop.seed + budget.num_seeds)
+    found = grouped(workshop, [trial.shots() for trial in trials])
+    first = grouped(workshop, [[*one.rivals(), *one.loops(seeds[:1], -inf)] for one in trials])
+    found = [[*some, *more] for some, more in zip(found, first, strict=True)]
+    known = best_known(trials, found)
+    targets = [float(known[one.name]["gb_energy_j_m2"].min()) + REACHED_J_M2 for one in trials]
+    others = grouped(
+        workshop,
+        [one.loops(seeds[1:], target) for one, target in zip(trials, targets, strict=True)],
+    )
+    found = [[*some, *more] for some, more in zip(found, others, strict=True)]
+    boundaries = {
+        trial.name: trial_numbers(
+            some, known[trial.name], known[trial.boundary] if trial.cells > 1 else None
+        )
+        for trial, some in zip(trials, found, strict=True)
     }
+    metals = {symbol for one in card.boundaries for symbol in one.elements}
     numbers = {
         "model": {
             "sha256": card.sha256,
@@ -112,12 +124,12 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
             "hold_out_loss": card.validation_loss,
         },
         "boundaries": boundaries,
-        "medians": {
-            size_name(cells): medians(
-                {trial.name: boundaries[trial.name] for trial in trials if trial.cells == cells}
-            )
-            for cells in budget.cells
-        },
+        "medians": group_medians(trials, boundaries, metals),
+    }
+    costs = {
+        "zero-shot candidates": core_s(one for some in found for one in some[: len(MODELS)]),
+        "rivals": core_s(one for some in found for one in some[len(MODELS) : len(METHODS)]),
+        "loops": core_s(one for some in found for one in some[len(METHODS) :]),
     }
     return Outcome(numbers, costs, transfer_figure(numbers, budget.loop_s))
 
@@ -156,71 +168,104 @@ def enlarged(config: CampaignConfig, cells: int) -> CampaignConfig:
 
 @dataclass(frozen=True)
 class Trial:
-    """Tasks of one boundary in one in-plane cell."""
+    """Tasks of one boundary in one in-plane cell; their run directories are prepared."""
 
-    name: str
+    workshop: Workshop
+    budget: TransferBudget
     boundary: str
     """Metal and boundary without the cell."""
     cells: int
-    shot: Task
-    """Candidates of the model."""
-    rivals: tuple[Task, ...]
-    """Fresh tries, and tries at the registries of the candidates."""
-    loops: tuple[Task, ...]
-    """Exploration without the model, one task a seed, then with it."""
+    config: CampaignConfig
+    model: Path
+    """File of the model."""
+    sha256: str
+    """Hash of that file, for which run directories are named."""
 
-    @classmethod
-    def of(
-        cls,
-        workshop: Workshop,
-        budget: TransferBudget,
-        boundary: str,
-        cells: int,
-        config: CampaignConfig,
-        model: Path,
-        sha256: str,
-    ) -> "Trial":
-        """Tasks of a boundary; its run directories are prepared.
+    @property
+    def name(self) -> str:
+        """Metal, boundary and in-plane cell."""
+        return self.config.name
 
-        Args:
-            boundary, cells: keys of the campaign in ``held_out``.
-            model: file of the model. sha256: its hash, for which run directories are named.
-        """
-        name = config.name
-        given = with_model(config.model_copy(update={"model": str(model.resolve())}), Path(), name)
+    @cached_property
+    def given(self) -> CampaignConfig:
+        """The campaign that starts from the model."""
+        starting = self.config.model_copy(update={"model": str(self.model.resolve())})
+        return with_model(starting, Path(), self.name)
 
-        def opened(what: str, base: CampaignConfig, changes: Mapping[str, Any]) -> Path:
-            is_given = base.model is not None
-            stem = f"{name}-{what}-{sha256[:8]}" if is_given else f"{name}-{what}"
-            run = open_run(workshop.work, stem, changed(base, changes))
-            if is_given:
-                copied(model, RunDirectory(run).model_file(0))
-            return run
+    @cached_property
+    def sampled(self) -> Path:
+        """Run directory of the candidates at random registries."""
+        return self.opened("zero-shot", self.given, {"search.num_tries": 0})
 
-        sampled = opened(
-            "zero-shot",
-            given,
-            {"search.num_tries": 0, "sampling.num_candidates": budget.num_candidates},
-        )
-        seeds = range(workshop.seed, workshop.seed + budget.num_seeds)
-        loop_s = budget.loop_s * cells**2
-        loops = [
-            Task(f"{name}-{label}-{seed}", loop, (run, loop_s))
-            for label, base, changes in (
-                ("without", config, {}),
-                ("with", given, {"search.num_tries": 0}),
-            )
-            for seed in seeds
-            for run in [opened(f"{label}-{seed}", base, {"seed": seed, **changes})]
+    def opened(self, what: str, base: CampaignConfig, changes: Mapping[str, Any]) -> Path:
+        """Run directory of a campaign of as many candidates, for one of the tasks."""
+        wanted = {"sampling.num_candidates": self.budget.num_candidates, **changes}
+        stem = f"{self.name}-{what}"
+        if base.model is None:
+            return open_run(self.workshop.work, stem, changed(base, wanted))
+        run = open_run(self.workshop.work, f"{stem}-{self.sha256[:8]}", changed(base, wanted))
+        copied(self.model, RunDirectory(run).model_file(0))
+        return run
+
+    def shots(self) -> list[Task]:
+        """Candidates of the model at random registries, and at those of tries."""
+        chosen = self.opened("chosen", self.given, CHOOSING)
+        return [
+            Task(f"{self.name}-zero-shot", zero_shot, (self.sampled,)),
+            Task(f"{self.name}-chosen", zero_shot, (chosen,)),
         ]
-        last = FRESH_FROM + budget.num_candidates
-        fresh = opened("fresh", config, {})
-        rivals = (
-            Task(f"{name}-fresh", search_more, (fresh, FRESH_FROM, last, 1.0)),
-            Task(f"{name}-registries", registries_only, (sampled,)),
-        )
-        shot = Task(f"{name}-zero-shot", zero_shot, (sampled,))
-        return cls(name, boundary, cells, shot, rivals, tuple(loops))
+
+    def rivals(self) -> list[Task]:
+        """Fresh tries, and tries at the random registries of the candidates."""
+        fresh = self.opened("fresh", self.config, {})
+        last = FRESH_FROM + self.budget.num_candidates
+        return [
+            Task(f"{self.name}-fresh", search_more, (fresh, FRESH_FROM, last, 1.0)),
+            Task(f"{self.name}-registries", registries_only, (self.sampled,)),
+        ]
+
+    def loops(self, seeds: Iterable[int], stop_j_m2: float) -> list[Task]:
+        """For each seed exploration without the model and with it, until an energy is reached."""
+        limits = (self.budget.loop_s * self.cells, stop_j_m2)
+        return [
+            Task(f"{self.name}-{label}-{seed}", loop, (run, *limits))
+            for seed in seeds
+            for label, base, changes in (
+                ("without", self.config, {}),
+                ("with", self.given, CHOOSING),
+            )
+            for run in [self.opened(f"{label}-{seed}", base, {"seed": seed, **changes})]
+        ]
+
+
+def grouped(workshop: Workshop, tasks: Sequence[Sequence[Task]]) -> list[list[Arrays]]:
+    """Run the tasks of all trials; the arrays of each trial."""
+    results = iter(workshop.run([task for some in tasks for task in some]))
+    return [list(islice(results, len(some))) for some in tasks]
+
+
+def best_known(trials: Sequence[Trial], tried: Sequence[Sequence[Arrays]]) -> dict[str, Arrays]:
+    """[n] and energies of the lowest structures of each trial, by its name.
+
+    Those of a boundary's smaller cell are known in the larger one as well.
+    """
+    known: dict[str, Arrays] = {}
+    for trial, rows in zip(trials, tried, strict=True):
+        tiles = [known[trial.boundary]] if trial.boundary in known else []
+        known[trial.name] = lowest_of([*rows, *tiles])
+    return known
+
+
+def group_medians(
+    trials: Sequence[Trial], boundaries: Mapping[str, Any], metals: Set[str]
+) -> dict[str, Any]:
+    """Medians over the boundaries of each cell, apart for metals that the model does not know."""
+    groups: dict[str, list[Any]] = {}
+    for trial in trials:
+        is_known = set(trial.config.boundary.symbols) <= metals
+        group = size_name(trial.cells) + ("" if is_known else ", other metals")
+        groups.setdefault(group, []).append(boundaries[trial.name])
+    return {group: medians(rows) for group, rows in groups.items()}
 
 
 def changed(config: CampaignConfig, changes: Mapping[str, Any]) -> CampaignConfig:
@@ -236,19 +281,17 @@ def changed(config: CampaignConfig, changes: Mapping[str, Any]) -> CampaignConfi
 
 
 def trial_numbers(
-    shot: Arrays, rest: Sequence[Arrays], tiles: Arrays | None = None
+    found: Sequence[Arrays], known: Arrays, tiles: Arrays | None = None
 ) -> dict[str, Any]:
-    """Numbers of one boundary, whose best known structures are the lowest of all that was tried.
+    """Numbers of one boundary.
 
     Args:
-        rest: arrays of the rivals and of the loops, in the order of the tasks.
-        tiles: [n] and energies of the best known structures of a smaller cell, which are known in
-            this one as well.
+        found: arrays of the METHODS, then of the explorations without and with the model in turn.
+        known: [n] and energies of the best known structures.
+        tiles: those of a smaller cell.
     """
-    tried = {MODEL: shot, FRESH: rest[0], REGISTRIES: rest[1]}
-    traces = rest[NUM_RIVALS:]
-    half = len(traces) // 2
-    known = lowest_of([shot, *rest, *([] if tiles is None else [tiles])])
+    tried, traces = dict(zip(METHODS, found, strict=False)), found[len(METHODS) :]
+    target = float(known["gb_energy_j_m2"].min())
     return {
         "lowest_tile_j_m2": None if tiles is None else float(tiles["gb_energy_j_m2"].min()),
         "lowest_known_j_m2": {
@@ -257,7 +300,5 @@ def trial_numbers(
         },
         "methods": {method: method_numbers(rows, known) for method, rows in tried.items()},
         "rates": rate_numbers(tried, known),
-        "loops": loop_numbers(
-            {WITHOUT: traces[:half], WITH: traces[half:]}, float(known["gb_energy_j_m2"].min())
-        ),
+        "loops": loop_numbers({WITHOUT: traces[::2], WITH: traces[1::2]}, target + REACHED_J_M2),
     }

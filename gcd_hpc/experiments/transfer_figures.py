@@ -6,12 +6,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gcd_hpc.experiments.colours import BLUE, GREY, RED
-from gcd_hpc.experiments.transfer_numbers import FRESH, MODEL, REGISTRIES, WITH, WITHOUT
+from gcd_hpc.experiments.colours import BLUE, GREY, RED, SKY
+from gcd_hpc.experiments.transfer_numbers import (
+    CHOSEN,
+    FRESH,
+    MODEL,
+    REGISTRIES,
+    WITH,
+    WITHOUT,
+)
 
-COLOURS = {MODEL: BLUE, FRESH: RED, REGISTRIES: GREY}
+COLOURS = {MODEL: SKY, CHOSEN: BLUE, FRESH: RED, REGISTRIES: GREY}
 LOOP_COLOURS = {WITH: BLUE, WITHOUT: RED}
-SPREAD = 0.22
+SPREAD = 0.18
 """Vertical distance of the methods within the row of a boundary."""
 
 
@@ -53,7 +60,7 @@ def draw_rates(axes: Axes, heights: np.ndarray, rows: list[dict[str, Any]]) -> N
     """A dot on its interval for each method of each boundary."""
     for number, (method, colour) in enumerate(COLOURS.items()):
         rates = np.array([row[method] for row in rows])  # value, low and high of each
-        places = heights + SPREAD * (1 - number)
+        places = heights + SPREAD * (1.5 - number)
         axes.hlines(places, rates[:, 1], rates[:, 2], color=colour, lw=1.2)
         axes.plot(rates[:, 0], places, "o", color=colour, ms=3, label=method)
 

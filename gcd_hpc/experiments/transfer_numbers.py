@@ -17,8 +17,10 @@ NEAR_J_M2 = 0.02
 REACHED_J_M2 = 0.002
 """Energy above the best known one up to which it counts as reached."""
 MODEL = "zero-shot"
+CHOSEN = "zero-shot at registries of tries"
 FRESH = "fresh tries with dynamics"
 REGISTRIES = "registries only"
+MODELS, RIVALS = (MODEL, CHOSEN), (FRESH, REGISTRIES)
 WITHOUT, WITH = "without the model", "with the model"
 
 
@@ -60,22 +62,36 @@ def hits(tried: Arrays, known: Arrays, by_n: bool) -> NDArray[np.bool_]:
 
 
 def rate_numbers(tried: Mapping[str, Arrays], known: Arrays) -> dict[str, Any]:
-    """Hit rates of all methods on one boundary, and how many times the rivals' the model's is."""
+    """Hit rates of all methods on one boundary, and how many times the rivals' the model's are.
+
+    The cost of tries that choose registries counts for the candidates, the hits among these tries
+    do not.
+    """
     numbers: dict[str, Any] = {}
     for key, by_n in (("of_all", False), ("of_the_same_n", True)):
-        rates = {
-            name: wilson(int(hits(rows, known, by_n).sum()), len(rows["status"]))
-            for name, rows in tried.items()
-        }
+        num_hits = {name: int(hits(rows, known, by_n).sum()) for name, rows in tried.items()}
+        rates = {name: wilson(num_hits[name], len(rows["status"])) for name, rows in tried.items()}
+        per_core_s = {name: num_hits[name] / spent_s(rows) for name, rows in tried.items()}
         numbers[key] = {
             "rates": {name: astuple(rate) for name, rate in rates.items()},
-            "times_the_rate_of": {
-                name: astuple(ratio(rates[MODEL], rate))
-                for name, rate in rates.items()
-                if name != MODEL
+            "hits_per_core_s": per_core_s,
+            "against": {
+                name: {
+                    rival: {
+                        "rate": astuple(ratio(rates[name], rates[rival])),
+                        "per_core_s": times(per_core_s[name], per_core_s[rival]),
+                    }
+                    for rival in RIVALS
+                }
+                for name in MODELS
             },
         }
     return numbers
+
+
+def spent_s(rows: Arrays) -> float:
+    """Core-seconds of a method: those that it counted itself, else those of its task."""
+    return float(rows.get("spent_s", rows["core_s"]))
 
 
 def method_numbers(tried: Arrays, known: Arrays) -> dict[str, Any]:
@@ -87,6 +103,7 @@ def method_numbers(tried: Arrays, known: Arrays) -> dict[str, Any]:
     above = tried["gb_energy_j_m2"][ok] - known["gb_energy_j_m2"].min()
     return {
         "tries": len(ok),
+        "core_s": spent_s(tried),
         "relaxed": int(ok.sum()),
         "lowest_above_known_j_m2": float(above.min()) if ok.any() else None,
         "median_above_known_j_m2": float(np.median(above)) if ok.any() else None,
@@ -99,47 +116,55 @@ def time_to(trace: Arrays, energy_j_m2: float) -> float:
     return float(trace["spent_s"][reached[0]]) if len(reached) else inf
 
 
-def loop_numbers(traces: Mapping[str, Sequence[Arrays]], lowest_j_m2: float) -> dict[str, Any]:
-    """Core-seconds of each seed to REACHED_J_M2 above the lowest known energy, and their medians.
+def loop_numbers(traces: Mapping[str, Sequence[Arrays]], target_j_m2: float) -> dict[str, Any]:
+    """Core-seconds of each seed to an energy, their medians, and the lowest energy of each seed.
 
     Seeds that did not reach it are infinite, and medians over them as well if half or more are.
     """
-    times = {
-        name: [time_to(one, lowest_j_m2 + REACHED_J_M2) for one in some]
-        for name, some in traces.items()
-    }
-    medians = {name: float(np.median(some)) for name, some in times.items()}
+    core_s = {name: [time_to(one, target_j_m2) for one in some] for name, some in traces.items()}
+    medians = {name: float(np.median(some)) for name, some in core_s.items()}
     return {
-        "core_s": times,
+        "target_j_m2": target_j_m2,
+        "core_s": core_s,
         "median_core_s": medians,
-        "with_over_without": quotient(medians[WITH], medians[WITHOUT]),
+        "with_over_without": times(medians[WITH], medians[WITHOUT]),
+        "lowest_j_m2": {
+            name: [float(one["lowest_j_m2"][-1]) for one in some] for name, some in traces.items()
+        },
     }
 
 
-def quotient(one: float, other: float) -> float:
-    """Ratio of two times of which either may be infinite; NaN if both are."""
-    if np.isinf(one):
-        return float("nan") if np.isinf(other) else inf
+def times(one: float, other: float) -> float:
+    """Ratio of two numbers that may be 0 or infinite; NaN if both are."""
+    if one == other and (one == 0 or np.isinf(one)):
+        return float("nan")
+    if other == 0 or np.isinf(one):
+        return inf
     return one / other if np.isfinite(other) else 0.0
 
 
-def medians(boundaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def medians(boundaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Medians over the boundaries of what is asked of a model that transfers.
 
     Boundaries on which neither reached the target have no ratio of times and are left out there; a
     rival without a hit counts as an infinite ratio where the model has one, else the boundary is
     left out.
     """
-    rows = list(boundaries.values())
-    rates = {
-        key: {
-            rival: _median([row["rates"][key]["times_the_rate_of"][rival][0] for row in rows])
-            for rival in (FRESH, REGISTRIES)
+
+    def median(key: str, name: str, rival: str) -> dict[str, float | None]:
+        found = [row["rates"][key]["against"][name][rival] for row in boundaries]
+        return {
+            "rate": _median([one["rate"][0] for one in found]),
+            "per_core_s": _median([one["per_core_s"] for one in found]),
         }
-        for key in ("of_all", "of_the_same_n")
+
+    return {
+        "against": {
+            key: {name: {rival: median(key, name, rival) for rival in RIVALS} for name in MODELS}
+            for key in ("of_all", "of_the_same_n")
+        },
+        "with_over_without": _median([row["loops"]["with_over_without"] for row in boundaries]),
     }
-    times = [row["loops"]["with_over_without"] for row in rows if "loops" in row]
-    return {"times_the_rate_of": rates, "with_over_without": _median(times)}
 
 
 def _median(values: Sequence[float]) -> float | None:

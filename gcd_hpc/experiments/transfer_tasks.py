@@ -33,10 +33,11 @@ GIVEN = 0
 """Version of the model that a run starts from."""
 
 
-def loop(run_dir: Path, budget_s: float, report: Report) -> Arrays:
-    """Search, or sampling of the given model, then exploration, until the budget is spent.
+def loop(run_dir: Path, budget_s: float, stop_j_m2: float, report: Report) -> Arrays:
+    """Search, sampling of the given model if there is one, and exploration.
 
-    The last task may exceed the budget.
+    The loop ends with the task that spends the budget, or that finds an energy of ``stop_j_m2`` or
+    lower.
 
     Returns:
         COLUMNS of all structures, (N,); spent_s and lowest_j_m2, (K,): core-seconds after each task
@@ -44,19 +45,22 @@ def loop(run_dir: Path, budget_s: float, report: Report) -> Arrays:
         of its training are not.
     """
     config = load_boundary_system(str(run_dir)).config
-    found = spend(run_dir, list(stage_tasks(config)), budget_s, report)
+    found = spend(run_dir, list(stage_tasks(config)), budget_s, stop_j_m2, report)
     return {**columns_of(RunDirectory(run_dir).all_relaxed_parts()), **found}
 
 
 def zero_shot(run_dir: Path, report: Report) -> Arrays:
     """Candidates of a model that has never seen the boundary: sampled and relaxed.
 
+    Tries of the search come before them if the campaign has any.
+
     Returns:
-        COLUMNS of the candidates, invalid and failed ones included, and spent_s of all.
+        COLUMNS of the candidates, invalid and failed ones included, and spent_s, the core-seconds
+        of all, those of the tries included.
     """
     config = load_boundary_system(str(run_dir)).config
-    tasks = [task for task in stage_tasks(config) if task.stage in ("sample", "relax")]
-    found = spend(run_dir, tasks, inf, report)
+    tasks = [task for task in stage_tasks(config) if task.stage != "explore"]
+    found = spend(run_dir, tasks, inf, -inf, report)
     columns = columns_of(RunDirectory(run_dir).relaxed_parts(GIVEN))
     return {**columns, "spent_s": found["spent_s"][-1]}
 
@@ -97,8 +101,10 @@ def stage_tasks(config: CampaignConfig) -> Iterator[StageTask]:
         yield StageTask("explore", 0, chunk)
 
 
-def spend(run_dir: Path, tasks: list[StageTask], budget_s: float, report: Report) -> Arrays:
-    """Carry out tasks until a budget of core-seconds is spent."""
+def spend(
+    run_dir: Path, tasks: list[StageTask], budget_s: float, stop_j_m2: float, report: Report
+) -> Arrays:
+    """Carry out tasks until a budget of core-seconds is spent, or an energy is reached."""
     spent, lowest = 0.0, inf
     trace: list[tuple[float, float]] = []
     for done, task in enumerate(tasks, start=1):
@@ -108,7 +114,7 @@ def spend(run_dir: Path, tasks: list[StageTask], budget_s: float, report: Report
         lowest = min([lowest, *(energy for tally in found for energy in tally.best.values())])
         trace.append((spent, lowest))
         report(max(done / len(tasks), min(1.0, spent / budget_s)))
-        if spent >= budget_s:
+        if spent >= budget_s or lowest <= stop_j_m2:
             break
     times, energies = np.array(trace).reshape(-1, 2).T
     return {"spent_s": times, "lowest_j_m2": energies}
