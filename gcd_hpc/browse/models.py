@@ -13,6 +13,9 @@ from gcd_hpc.campaign.progress import clock
 from gcd_hpc.campaign.table import new_table
 from gcd_hpc.stages.record import stored_record
 
+MOST_LINES = 30
+"""Boundaries of a model that are listed one by one unless all of them are asked for."""
+
 
 def model_record(path: Path) -> dict[str, Any]:
     """All facts of a model file; those that an old file does not state are None or empty.
@@ -44,16 +47,24 @@ def model_record(path: Path) -> dict[str, Any]:
     }
 
 
-def model_view(record: dict[str, Any]) -> list[RenderableType]:
-    """The record for people: what the model is, then a line for each boundary."""
+def model_view(record: dict[str, Any], all_boundaries: bool = False) -> list[RenderableType]:
+    """The record for people: what the model is, then what it has learned from.
+
+    Args:
+        all_boundaries: a line for each boundary, however many there are. Otherwise more than
+            MOST_LINES of them are summed up by metal.
+    """
     facts = new_table(show_header=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
     for name, text in _facts(record):
         facts.add_row(name, Text(text))
-    if not record["boundaries"]:
+    boundaries = record["boundaries"]
+    if not boundaries:
         return [facts]
-    return [facts, "", _boundary_table(record["boundaries"])]
+    if all_boundaries or len(boundaries) <= MOST_LINES:
+        return [facts, "", _boundary_table(boundaries)]
+    return [facts, "", _metal_table(boundaries), "Each boundary: --boundaries"]
 
 
 def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -94,6 +105,39 @@ def _told(record: dict[str, Any]) -> str:
     return f"as (E - {scale['mean_j_m2']:.3f}) / {scale['std_j_m2']:.3f}, J/m^2"
 
 
+def _metal_table(boundaries: list[dict[str, Any]]) -> Table:
+    """Boundaries and structures of each metal, the mean loss, and how many were held out."""
+    table = new_table()
+    table.add_column("metal", no_wrap=True)
+    for title in ("boundaries", "structures", "mean loss", "held out", "their loss"):
+        table.add_column(title, justify="right")
+    metals: dict[str, list[dict[str, Any]]] = {}
+    for one in boundaries:
+        metals.setdefault(_metal(one), []).append(one)
+    for metal, some in sorted(metals.items()):
+        learned = [one for one in some if not one["is_held_out"]]
+        others = [one for one in some if one["is_held_out"]]
+        table.add_row(
+            metal,
+            f"{len(learned):,}",
+            f"{sum(one['num_structures'] for one in learned):,}",
+            _mean_loss(learned),
+            f"{len(others):,}" if others else "",
+            _mean_loss(others),
+        )
+    return table
+
+
+def _mean_loss(boundaries: list[dict[str, Any]]) -> str:
+    losses = [one["hold_out"] for one in boundaries]
+    return f"{sum(losses) / len(losses):.4f}" if losses else ""
+
+
+def _metal(boundary: dict[str, Any]) -> str:
+    """Elements and lattice of a boundary, such as ``Cu fcc``."""
+    return f"{'-'.join(boundary['elements'])} {boundary['lattice']}"
+
+
 def _boundary_table(boundaries: list[dict[str, Any]]) -> Table:
     table = new_table()
     table.add_column("run", overflow="fold")
@@ -105,7 +149,7 @@ def _boundary_table(boundaries: list[dict[str, Any]]) -> Table:
     for one in boundaries:
         table.add_row(
             Text(one["name"]),
-            f"{'-'.join(one['elements'])} {one['lattice']}",
+            _metal(one),
             one["boundary"],
             f"{one['num_structures']:,}",
             f"{one['hold_out']:.4f}",

@@ -170,6 +170,9 @@ def model_energy(
 
 def model_show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Model file, or builtin.")],
+    boundaries: Annotated[
+        bool, typer.Option("--boundaries", help="A line for each boundary, however many there are.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what a model has learned from, at what cost and how well.
@@ -177,11 +180,13 @@ def model_show(
     FILE is what gcd-hpc model train wrote, a model of a campaign, such as
     RUN/models/01/model.safetensors, or builtin for the one that comes with the package. The
     hold-out loss is that on structures the model has not learned from; it is stated for each
-    boundary. Old files state less. Of an energy model the measured spread is shown instead.
+    boundary, or for each metal if there are more than 30 boundaries. Old files state less. Of an
+    energy model the measured spread is shown instead.
 
     \b
     Examples:
       gcd-hpc model show builtin
+      gcd-hpc model show builtin --boundaries
       gcd-hpc model show runs/w_sigma5/models/02/model.safetensors --json
     """
     from gcd_hpc.browse.energy_models import energy_record, energy_view, is_energy_model
@@ -196,4 +201,4 @@ def model_show(
     elif is_energy:
         console().print(energy_view(record))
     else:
-        console().print(*model_view(record))
+        console().print(*model_view(record, boundaries))
