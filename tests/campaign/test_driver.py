@@ -13,7 +13,7 @@ import pytest
 from gcd_hpc.accounts.cost import cost_of
 from gcd_hpc.campaign.display import Progress
 from gcd_hpc.campaign.driver import Outcome, run_campaign
-from gcd_hpc.campaign.events import Failed, Finished, Quarantined
+from gcd_hpc.campaign.events import Failed, Finished, Quarantined, Submitted
 from gcd_hpc.campaign.ledger import Ledger
 from gcd_hpc.campaign.policy import MAX_RETRIES
 from gcd_hpc.config.site import SiteConfig
@@ -25,6 +25,7 @@ from gcd_hpc.errors import (
     RunDirectoryError,
     SimulationError,
 )
+from gcd_hpc.stages.table import Task
 from gcd_hpc.workers import parsl_pools, watch
 from tests.campaign.conftest import make_config
 from tests.campaign.histories import read_events
@@ -261,11 +262,15 @@ def test_pools_of_their_own_relax_every_candidate_once_while_the_next_model_is_t
         for batch in (0, 1)
     }
     assert set(relaxed) == expected
-    names = finished(run_dir)
-    assert any(
-        name.startswith("relax-01")
-        for name in names[names.index("select-02") : names.index("promote-02")]
+    # Relaxations of the first round end while the second model is being made.
+    events = read_events(run_dir)
+    ends = [event.task.name if isinstance(event, Finished) else "" for event in events]
+    begun = next(
+        number
+        for number, event in enumerate(events)
+        if isinstance(event, Submitted) and Task("select", 2) in event.tasks
     )
+    assert any(name.startswith("relax-01") for name in ends[begun : ends.index("promote-02")])
 
 
 def test_a_run_keeps_its_mode(searched, carry_out, separate_pools):
