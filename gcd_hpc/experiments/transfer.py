@@ -9,7 +9,7 @@ is done in the cells of the files and in cells twice as long and twice as wide, 
 rival is the lowest structure of the small cell, repeated.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -98,20 +98,22 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
     ]
     # The candidates come first, because a rival needs their registries; the loops of other seeds
     # come last, because they end at what was found before.
-    seeds = range(workshop.seed, workshop.seed + budget.num_seeds)
-    found = grouped(workshop, [trial.shots() for trial in trials])
-    first = grouped(workshop, [[*one.rivals(), *one.loops(seeds[:1], -inf)] for one in trials])
-    found = [[*some, *more] for some, more in zip(found, first, strict=True)]
+    first, *others = range(workshop.seed, workshop.seed + budget.num_seeds)
+    shots = grouped(workshop, [trial.shots() for trial in trials])
+    rivals = grouped(workshop, [[*one.rivals(), *one.loops(first, -inf)] for one in trials])
+    found = [[*some, *more] for some, more in zip(shots, rivals, strict=True)]
     known = best_known(trials, found)
     targets = [float(known[one.name]["gb_energy_j_m2"].min()) + REACHED_J_M2 for one in trials]
-    others = grouped(
-        workshop,
-        [one.loops(seeds[1:], target) for one, target in zip(trials, targets, strict=True)],
-    )
-    found = [[*some, *more] for some, more in zip(found, others, strict=True)]
+    for seed in others:
+        goals = zip(trials, targets, strict=True)
+        loops = grouped(workshop, [one.loops(seed, target) for one, target in goals])
+        found = [[*some, *more] for some, more in zip(found, loops, strict=True)]
     boundaries = {
         trial.name: trial_numbers(
-            some, known[trial.name], known[trial.boundary] if trial.cells > 1 else None
+            some,
+            trial.loop_s,
+            known[trial.name],
+            known.get(trial.boundary) if trial.cells > 1 else None,
         )
         for trial, some in zip(trials, found, strict=True)
     }
@@ -131,7 +133,7 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
         "rivals": core_s(one for some in found for one in some[len(MODELS) : len(METHODS)]),
         "loops": core_s(one for some in found for one in some[len(METHODS) :]),
     }
-    return Outcome(numbers, costs, transfer_figure(numbers, budget.loop_s))
+    return Outcome(numbers, costs, transfer_figure(numbers))
 
 
 def size_name(cells: int) -> str:
@@ -186,6 +188,11 @@ class Trial:
         """Metal, boundary and in-plane cell."""
         return self.config.name
 
+    @property
+    def loop_s(self) -> float:
+        """Core-seconds of an exploration."""
+        return self.budget.loop_s * self.cells
+
     @cached_property
     def given(self) -> CampaignConfig:
         """The campaign that starts from the model."""
@@ -224,12 +231,10 @@ class Trial:
             Task(f"{self.name}-registries", registries_only, (self.sampled,)),
         ]
 
-    def loops(self, seeds: Iterable[int], stop_j_m2: float) -> list[Task]:
-        """For each seed exploration without the model and with it, until an energy is reached."""
-        limits = (self.budget.loop_s * self.cells, stop_j_m2)
+    def loops(self, seed: int, stop_j_m2: float) -> list[Task]:
+        """Exploration without the model and with it, until an energy is reached."""
         return [
-            Task(f"{self.name}-{label}-{seed}", loop, (run, *limits))
-            for seed in seeds
+            Task(f"{self.name}-{label}-{seed}", loop, (run, self.loop_s, stop_j_m2))
             for label, base, changes in (
                 ("without", self.config, {}),
                 ("with", self.given, CHOOSING),
@@ -281,12 +286,13 @@ def changed(config: CampaignConfig, changes: Mapping[str, Any]) -> CampaignConfi
 
 
 def trial_numbers(
-    found: Sequence[Arrays], known: Arrays, tiles: Arrays | None = None
+    found: Sequence[Arrays], loop_s: float, known: Arrays, tiles: Arrays | None = None
 ) -> dict[str, Any]:
     """Numbers of one boundary.
 
     Args:
         found: arrays of the METHODS, then of the explorations without and with the model in turn.
+        loop_s: core-seconds of an exploration.
         known: [n] and energies of the best known structures.
         tiles: those of a smaller cell.
     """
@@ -300,5 +306,7 @@ def trial_numbers(
         },
         "methods": {method: method_numbers(rows, known) for method, rows in tried.items()},
         "rates": rate_numbers(tried, known),
-        "loops": loop_numbers({WITHOUT: traces[::2], WITH: traces[1::2]}, target + REACHED_J_M2),
+        "loops": loop_numbers(
+            {WITHOUT: traces[::2], WITH: traces[1::2]}, target + REACHED_J_M2, loop_s
+        ),
     }

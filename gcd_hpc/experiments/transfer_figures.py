@@ -22,12 +22,10 @@ SPREAD = 0.18
 """Vertical distance of the methods within the row of a boundary."""
 
 
-def transfer_figure(numbers: dict[str, Any], budget_s: float) -> Figure:
+def transfer_figure(numbers: dict[str, Any]) -> Figure:
     """Rates with 95 % intervals on the left; core-seconds to the target of every seed on the right.
 
-    Args:
-        budget_s: core-seconds at which a loop in a small cell ends that has not reached the target;
-            such loops are open circles there, those of larger cells as well.
+    Loops that spent their budget before the target are open circles there.
     """
     boundaries = numbers["boundaries"]
     heights = -np.arange(len(boundaries), dtype=float)
@@ -42,7 +40,7 @@ def transfer_figure(numbers: dict[str, Any], budget_s: float) -> Figure:
         axes.set_title(title, fontsize=8)
         axes.set_xlabel("share of all tries", fontsize=8)
     times = panels[-1]
-    draw_times(times, heights, [row.get("loops") for row in boundaries.values()], budget_s)
+    draw_times(times, heights, [row["loops"] for row in boundaries.values()])
     times.set_title("exploration to the lowest\nknown + 2 mJ/m$^2$", fontsize=8)
     times.set_xlabel("core-seconds", fontsize=8)
     panels[0].set_yticks(heights, [name.replace("_", " ") for name in boundaries], fontsize=7)
@@ -65,20 +63,16 @@ def draw_rates(axes: Axes, heights: np.ndarray, rows: list[dict[str, Any]]) -> N
         axes.plot(rates[:, 0], places, "o", color=colour, ms=3, label=method)
 
 
-def draw_times(
-    axes: Axes, heights: np.ndarray, rows: list[dict[str, Any] | None], budget_s: float
-) -> None:
+def draw_times(axes: Axes, heights: np.ndarray, rows: list[dict[str, Any]]) -> None:
     """A dot for each seed; open where the budget ended the loop before the target."""
     for number, (method, colour) in enumerate(LOOP_COLOURS.items()):
         label: str | None = method
         for height, row in zip(heights + SPREAD * (0.5 - number), rows, strict=True):
-            if row is None:
-                continue
             times = np.array(row["core_s"][method], dtype=float)
             reached = np.isfinite(times)
             place = np.full(len(times), height)
             axes.plot(times[reached], place[reached], "o", color=colour, ms=3, label=label)
-            open_ones = np.full(int((~reached).sum()), budget_s)
+            open_ones = np.full(int((~reached).sum()), row["budget_s"])
             axes.plot(open_ones, place[~reached], "o", color=colour, ms=4, mfc="white")
             label = None
     axes.set_xscale("log")

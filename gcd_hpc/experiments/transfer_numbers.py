@@ -116,15 +116,21 @@ def time_to(trace: Arrays, energy_j_m2: float) -> float:
     return float(trace["spent_s"][reached[0]]) if len(reached) else inf
 
 
-def loop_numbers(traces: Mapping[str, Sequence[Arrays]], target_j_m2: float) -> dict[str, Any]:
+def loop_numbers(
+    traces: Mapping[str, Sequence[Arrays]], target_j_m2: float, budget_s: float
+) -> dict[str, Any]:
     """Core-seconds of each seed to an energy, their medians, and the lowest energy of each seed.
 
     Seeds that did not reach it are infinite, and medians over them as well if half or more are.
+
+    Args:
+        budget_s: core-seconds at which they ended.
     """
     core_s = {name: [time_to(one, target_j_m2) for one in some] for name, some in traces.items()}
     medians = {name: float(np.median(some)) for name, some in core_s.items()}
     return {
         "target_j_m2": target_j_m2,
+        "budget_s": budget_s,
         "core_s": core_s,
         "median_core_s": medians,
         "with_over_without": times(medians[WITH], medians[WITHOUT]),

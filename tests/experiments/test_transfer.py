@@ -107,6 +107,7 @@ def test_loops_that_miss_the_target_are_infinite():
             WITH: [trace((2.0, 1.0)), trace((9.0, 2.0))],
         },
         1.0,
+        9.0,
     )
     assert numbers["core_s"] == {WITHOUT: [4.0, 8.0], WITH: [2.0, inf]}
     assert numbers["with_over_without"] == inf
