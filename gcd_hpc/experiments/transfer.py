@@ -3,10 +3,10 @@
 The boundaries are those of ``campaigns/transfer``, some of them of metals that the model does not
 know either. Its zero-shot candidates, at random registries and at those of a few tries without
 dynamics, are compared with two rivals: fresh tries with dynamics, and tries without the model at
-the same random registries. An exploration that begins with tries without dynamics and the model's
-candidates at their registries, and has its moves, is compared with one without a model. All of it
-is done in the cells of the files and in cells twice as long and twice as wide, where a further
-rival is the lowest structure of the small cell, repeated.
+the same random registries. Two explorations begin with the same tries without dynamics; one of them
+goes on with a few candidates at their registries and has the model's moves, the other has no model.
+All of it is done in the cells of the files and in cells twice as long and twice as wide, where a
+further rival is the lowest structure of the small cell, repeated.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -46,8 +46,12 @@ from gcd_hpc.store.run_directory import RunDirectory
 FRESH_FROM = 1_000_000
 """First index of the fresh tries, whose random streams differ from those of the loops."""
 METHODS = (*MODELS, *RIVALS)
-CHOOSING = {"search.md.probability": 0.0, "sampling.bootstrap_share": 1.0}
-"""Changes of a campaign whose candidates have the registries of tries without dynamics."""
+STILL = {"search.md.probability": 0.0}
+"""Changes of a campaign whose tries have no dynamics."""
+CHOOSING = {**STILL, "sampling.bootstrap_share": 1.0}
+"""Changes of one whose candidates have the registries of such tries, as well."""
+LOOP_CANDIDATES = 5
+"""Candidates with which an exploration with the model begins."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class TransferBudget:
     """Changes of the campaigns, as of ``--set``."""
 
 
-QUICK = TransferBudget(20, 5, 30.0)
+QUICK = TransferBudget(20, 5, 20.0)
 FULL = TransferBudget(200, 5, 300.0)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
@@ -233,11 +237,12 @@ class Trial:
 
     def loops(self, seed: int, stop_j_m2: float) -> list[Task]:
         """Exploration without the model and with it, until an energy is reached."""
+        few = {**CHOOSING, "sampling.num_candidates": LOOP_CANDIDATES}
         return [
             Task(f"{self.name}-{label}-{seed}", loop, (run, self.loop_s, stop_j_m2))
             for label, base, changes in (
-                ("without", self.config, {}),
-                ("with", self.given, CHOOSING),
+                ("without", self.config, STILL),
+                ("with", self.given, few),
             )
             for run in [self.opened(f"{label}-{seed}", base, {"seed": seed, **changes})]
         ]
