@@ -22,7 +22,7 @@ from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.record import Record, find_record
 from gcd_hpc.stages.relax import relax_chunk
 from gcd_hpc.stages.relaxing import ScreenWindow, relax_candidate, worker_child
-from gcd_hpc.stages.sample import sample_chunks
+from gcd_hpc.stages.sample import device_of, sample_chunks
 from gcd_hpc.stages.search import search_chunk
 from gcd_hpc.stages.table import Task as StageTask
 from gcd_hpc.store.parts import read_part
@@ -137,7 +137,7 @@ def call_stage(run_dir: str, task: StageTask) -> None:
         case "search":
             search_chunk(run_dir, task.chunk)
         case "sample":
-            sample_chunks(Path(run_dir), task.round, rank=0, num_ranks=1, on_node=0)
+            list(sample_chunks(Path(run_dir), task.round, 0, 1, device_of(0)))
         case "relax":
             relax_chunk(run_dir, task.round, task.chunk)
         case "explore":

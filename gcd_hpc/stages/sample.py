@@ -6,6 +6,7 @@ Each chunk is one part file, written completely by one rank; existing chunks are
 
 import functools
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,17 +60,18 @@ def kept_sampler(run_dir: str, version: int) -> Sampler:
     return Sampler.load(run_dir, version)
 
 
-def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_node: int) -> None:
-    """Sample this rank's share of the chunks that are not on disk yet.
+def device_of(on_node: int) -> str:
+    """GPU of the rank with this number within its node, or the CPU where there is none."""
+    return f"cuda:{on_node % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
-    Args:
-        on_node: rank within the node, which selects the GPU.
-    """
+
+def sample_chunks(
+    run_dir: Path, version: int, rank: int, num_ranks: int, device: str
+) -> Iterator[int]:
+    """Sample this rank's share of the chunks that are not on disk yet; yield each when it is."""
     files = RunDirectory(run_dir)
     config = load_boundary_system(str(run_dir)).config
     num, size = config.sampling.num_candidates, config.sampling.chunk_size
-    has_gpu = torch.cuda.is_available()
-    device = f"cuda:{on_node % torch.cuda.device_count()}" if has_gpu else "cpu"
     sampler = Sampler.load(run_dir, version, device)
     # Chunks go to the ranks in turn. Candidates depend on their index only, not on the rank.
     for chunk in range(rank, num_chunks(num, size), num_ranks):
@@ -78,7 +80,7 @@ def sample_chunks(run_dir: Path, version: int, rank: int, num_ranks: int, on_nod
             begun = begin(Task("sample", version, chunk), num_ranks)
             rows = sampler.sample(chunk_indices(num, size, chunk))
             begun.write(path, rows, config, sampled_result(rows))
-            print(f"chunk {chunk} by rank {rank} of {num_ranks} on {device}", flush=True)
+            yield chunk
 
 
 def main(arguments: list[str]) -> int:
@@ -95,7 +97,9 @@ def main(arguments: list[str]) -> int:
                 f"{launcher_rank()[1]} processes were started, but MPI takes each for a single"
                 " rank; try srun --mpi=pmi2 or pmix"
             )
-        sample_chunks(run_dir, version, rank, num_ranks, on_node)
+        device = device_of(on_node)
+        for chunk in sample_chunks(run_dir, version, rank, num_ranks, device):
+            print(f"chunk {chunk} by rank {rank} of {num_ranks} on {device}", flush=True)
     except GcdError as error:
         return report_error(error)
     return 0
