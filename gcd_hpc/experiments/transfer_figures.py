@@ -49,8 +49,9 @@ def transfer_figure(numbers: dict[str, Any]) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#e6e6e6", lw=0.6)
         axes.spines[["top", "right", "left"]].set_visible(False)
-    for axes in (panels[0], times):
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=7, frameon=False)
+    panels[0].set_ylim(heights[-1] - 1, 1)
+    for axes, place in ((panels[0], "outside lower left"), (times, "outside lower right")):
+        figure.legend(*axes.get_legend_handles_labels(), loc=place, fontsize=7, frameon=False)
     return figure
 
 
