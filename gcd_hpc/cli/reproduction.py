@@ -43,10 +43,10 @@ def reproduction(
     quick budget takes at most 30 minutes on two cores, training included; the full one is meant for
     a GPU. Four are no figures of the paper: ask_n asks for a number of atoms, image for the
     structures of a STEM image, ranking measures what an energy network saves, and transfer compares
-    the built-in model with searches on boundaries that it has not learned from. k1 to k3, after
-    Kwon et al. (2024), predict the spectra of amorphous carbon, make structures from a spectrum,
-    and make large ones. The same command resumes after Ctrl-C. Experiments with the same DIR share
-    models and data.
+    the built-in model with searches on boundaries that it has not learned from, which takes two
+    hours. k1 to k3, after Kwon et al. (2024), predict the spectra of amorphous carbon, make
+    structures from a spectrum, and make large ones. The same command resumes after Ctrl-C.
+    Experiments with the same DIR share models and data.
 
     \b
     Examples:
