@@ -28,7 +28,6 @@ from gcd_hpc.experiments.runs import copied, open_run
 from gcd_hpc.experiments.transfer_figures import transfer_figure
 from gcd_hpc.experiments.transfer_numbers import (
     MODELS,
-    REACHED_J_M2,
     RIVALS,
     WITH,
     WITHOUT,
@@ -37,6 +36,7 @@ from gcd_hpc.experiments.transfer_numbers import (
     medians,
     method_numbers,
     rate_numbers,
+    target_of,
 )
 from gcd_hpc.experiments.transfer_tasks import loop, registries_only, zero_shot
 from gcd_hpc.experiments.work import Arrays, Task, Workshop, core_s
@@ -104,13 +104,11 @@ def study(workshop: Workshop, budget: TransferBudget, model: str) -> Outcome:
     # come last, because they end at what was found before.
     first, *others = range(workshop.seed, workshop.seed + budget.num_seeds)
     shots = grouped(workshop, [trial.shots() for trial in trials])
-    rivals = grouped(workshop, [[*one.rivals(), *one.loops(first, -inf)] for one in trials])
-    found = [[*some, *more] for some, more in zip(shots, rivals, strict=True)]
+    rest = grouped(workshop, [[*one.rivals(), *one.loops(first, -inf)] for one in trials])
+    found = [[*some, *more] for some, more in zip(shots, rest, strict=True)]
     known = best_known(trials, found)
-    targets = [float(known[one.name]["gb_energy_j_m2"].min()) + REACHED_J_M2 for one in trials]
     for seed in others:
-        goals = zip(trials, targets, strict=True)
-        loops = grouped(workshop, [one.loops(seed, target) for one, target in goals])
+        loops = grouped(workshop, [one.loops(seed, target_of(known[one.name])) for one in trials])
         found = [[*some, *more] for some, more in zip(found, loops, strict=True)]
     boundaries = {
         trial.name: trial_numbers(
@@ -174,7 +172,7 @@ def enlarged(config: CampaignConfig, cells: int) -> CampaignConfig:
 
 @dataclass(frozen=True)
 class Trial:
-    """Tasks of one boundary in one in-plane cell; their run directories are prepared."""
+    """Tasks of one boundary in one in-plane cell, which prepare their run directories."""
 
     workshop: Workshop
     budget: TransferBudget
@@ -302,7 +300,6 @@ def trial_numbers(
         tiles: those of a smaller cell.
     """
     tried, traces = dict(zip(METHODS, found, strict=False)), found[len(METHODS) :]
-    target = float(known["gb_energy_j_m2"].min())
     return {
         "lowest_tile_j_m2": None if tiles is None else float(tiles["gb_energy_j_m2"].min()),
         "lowest_known_j_m2": {
@@ -311,7 +308,5 @@ def trial_numbers(
         },
         "methods": {method: method_numbers(rows, known) for method, rows in tried.items()},
         "rates": rate_numbers(tried, known),
-        "loops": loop_numbers(
-            {WITHOUT: traces[::2], WITH: traces[1::2]}, target + REACHED_J_M2, loop_s
-        ),
+        "loops": loop_numbers({WITHOUT: traces[::2], WITH: traces[1::2]}, target_of(known), loop_s),
     }

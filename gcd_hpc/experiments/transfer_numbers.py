@@ -44,6 +44,11 @@ def lowest_of(tried: Sequence[Arrays]) -> Arrays:
     return {"n_fraction": known, "gb_energy_j_m2": lowest}
 
 
+def target_of(known: Arrays) -> float:
+    """Energy at which an exploration has reached the lowest one known, J/m^2."""
+    return float(known["gb_energy_j_m2"].min()) + REACHED_J_M2
+
+
 def hits(tried: Arrays, known: Arrays, by_n: bool) -> NDArray[np.bool_]:
     """Mask of the structures within NEAR_J_M2 of the best known one.
 
