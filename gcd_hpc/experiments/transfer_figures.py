@@ -50,8 +50,9 @@ def transfer_figure(numbers: dict[str, Any]) -> Figure:
         axes.grid(axis="x", color="#e6e6e6", lw=0.6)
         axes.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_ylim(heights[-1] - 1, 1)
-    for axes, place in ((panels[0], "outside lower left"), (times, "outside lower right")):
-        figure.legend(*axes.get_legend_handles_labels(), loc=place, fontsize=7, frameon=False)
+    style: dict[str, Any] = {"fontsize": 7, "frameon": False}
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", **style)
+    figure.legend(*times.get_legend_handles_labels(), loc="outside lower right", **style)
     return figure
 
 
