@@ -1,9 +1,10 @@
 """Ranking: how well an energy model orders structures before they are relaxed, and what it saves.
 
 The boundary is tungsten's Sigma5 twist. The model learns from the search and the exploration of one
-campaign, and is measured on [n] that it has not seen, on a campaign of another seed, and in a cell
-twice as long. Rivals are quantities that cost nothing, the energy before relaxation, and the 20
-force evaluations by which candidates of a model are queued.
+campaign, and is measured on [n] that it has not seen, on a campaign of another seed, and in cells
+twice and three times as long; in the last also a model that has learned from two cells. Rivals are
+quantities that cost nothing, the energy before relaxation, and the 20 force evaluations by which
+candidates of a model are queued.
 """
 
 from collections.abc import Mapping
@@ -35,8 +36,17 @@ METHODS = ("network", "cg20", "cg1", "excess_volume", "closest_pair")
 """What orders structures: the energy model, the energy after 20 force evaluations and before
 relaxation, and two quantities of the structure.
 """
-HOLD_OUTS = ("n", "seed", "cell")
-"""What the model has not learned from: every fourth [n], another campaign, a larger cell."""
+HOLD_OUTS = {
+    "n": ("learned", "some"),
+    "seed": ("seed", "all"),
+    "cell": ("cell", "all"),
+    "long": ("long", "all"),
+    "long_two": ("long", "two"),
+}
+"""What a model has not learned from, with the names of the campaign and of the model: every fourth
+[n], another campaign, a cell twice and one three times as long; the last once more by a model that
+has learned from the two smaller cells.
+"""
 HIT_J_M2 = 0.02
 """A hit lies at most this far above the lowest energy that is known of its [n]."""
 NUM_DRAWS = 4000
@@ -50,15 +60,13 @@ class RankingBudget:
     """Amounts of search, exploration and training."""
 
     num_tries: int
-    """Tries of the search of each campaign in the cell of the file."""
+    """Tries of the search of each campaign."""
     generations: int
-    """Generations of exploration from which the model learns."""
+    """Generations of exploration from which a model learns."""
     num_rows: int
     """Rows on which each hold-out is measured."""
-    num_large: int
-    """Tries in the larger cell."""
     num_loops: int
-    """Explorations of the larger cell with and without the model."""
+    """Explorations of the cell twice as long with and without the model."""
     loop_s: float
     """Core-seconds of each."""
     num_steps: int
@@ -69,8 +77,8 @@ class RankingBudget:
     """Changes of the campaign, as of ``--set``."""
 
 
-QUICK = RankingBudget(120, 12, 200, 60, 2, 30.0, 3000)
-FULL = RankingBudget(400, 60, 1000, 200, 5, 200.0, 12000)
+QUICK = RankingBudget(120, 12, 500, 3, 60.0, 3000)
+FULL = RankingBudget(400, 60, 1000, 5, 200.0, 12000)
 BUDGETS = {"quick": QUICK, "full": FULL}
 
 
@@ -81,48 +89,33 @@ def ranking(workshop: Workshop) -> Outcome:
 
 def study(workshop: Workshop, budget: RankingBudget) -> Outcome:
     """Make the data, train, measure, and explore with and without the model."""
-    seed, work = workshop.seed, workshop.work
-    runs = {name: opened(workshop, budget, name) for name in ("learned", "seed", "cell")}
+    seed = workshop.seed
+    runs = {name: opened(workshop, budget, name) for name in ("learned", "seed", "cell", "long")}
     data = workshop.run(
         [Task(f"ranking-{name}", loop, (run, inf, -inf)) for name, run in runs.items()]
     )
-    key = runs["learned"].name
-    atoms = AtomicConfig(num_steps=budget.num_steps)
-    # Nothing here is guided, so that the network of the voxels need not learn.
-    config = EnergyModelConfig(num_steps=1, atoms=atoms)
-    files = {name: work / f"{key}-{name}-{seed}.safetensors" for name in ("some", "all")}
-    trained = workshop.run(
-        [
-            Task(
-                f"ranking-train-{name}",
-                train_on,
-                (runs["learned"], file, config, name == "some", seed),
-            )
-            for name, file in files.items()
-        ]
-    )
-    measured = [
-        ("n", runs["learned"], files["some"]),
-        ("seed", runs["seed"], files["all"]),
-        ("cell", runs["cell"], files["all"]),
-    ]
+    one, two = [runs["learned"]], [runs["learned"], runs["cell"]]
+    lessons = {"some": (one, True), "all": (one, False), "two": (two, False)}
+    files, trained = models(workshop, budget.num_steps, lessons)
     rows = workshop.run(
         [
             Task(
                 f"ranking-rows-{name}",
                 measured_rows,
-                (run, model, name == "n", budget.num_rows, seed),
+                (runs[run], files[model], name == "n", budget.num_rows, seed),
             )
-            for name, run, model in measured
+            for name, (run, model) in HOLD_OUTS.items()
         ]
     )
     loops = workshop.run(loop_tasks(workshop, budget, files["all"]))
-    known = [*data[2:], *loops]
+    known = [data[list(runs).index("cell")], *loops]
+    lowest = float(min(one["gb_energy_j_m2"].min() for one in known))
     numbers: dict[str, Any] = {
-        "num_rows_learned": int(trained[1]["num_rows"]),
-        "spread": trained[1]["spread"].tolist(),
+        "num_rows_learned": {
+            name: int(one["num_rows"]) for name, one in zip(lessons, trained, strict=True)
+        },
         **row_numbers(dict(zip(HOLD_OUTS, rows, strict=True)), budget.tries, seed),
-        "loops": loop_times(loops, float(min(one["gb_energy_j_m2"].min() for one in known))),
+        "loops": loop_times(loops, lowest),
     }
     costs = {
         "search and exploration": core_s(data),
@@ -131,6 +124,24 @@ def study(workshop: Workshop, budget: RankingBudget) -> Outcome:
         "loops": core_s(loops),
     }
     return Outcome(numbers, costs, ranking_figure(numbers))
+
+
+def models(
+    workshop: Workshop, num_steps: int, lessons: Mapping[str, tuple[list[Path], bool]]
+) -> tuple[dict[str, Path], list[Arrays]]:
+    """Files of trained energy models, and what their tasks say.
+
+    Args:
+        lessons: by name, the runs that a model learns from, and whether without every fourth [n].
+    """
+    # Nothing here is guided, so that the network of the voxels need not learn.
+    config = EnergyModelConfig(num_steps=1, atoms=AtomicConfig(num_steps=num_steps))
+    files, tasks = {}, []
+    for name, (runs, holds_out_n) in lessons.items():
+        files[name] = workshop.work / f"{runs[0].name}-{name}-{workshop.seed}.safetensors"
+        arguments = (runs, files[name], config, holds_out_n, workshop.seed)
+        tasks.append(Task(f"ranking-train-{name}", train_on, arguments))
+    return files, workshop.run(tasks)
 
 
 def row_numbers(
@@ -160,15 +171,16 @@ def tries_of(rows: Arrays) -> Arrays:
 
 
 def opened(workshop: Workshop, budget: RankingBudget, name: str) -> Path:
-    """Prepared run directory of the campaign of one set of rows."""
+    """Prepared run directory of the campaign of one set of rows.
+
+    Those that are only measured are explored for a quarter of the generations.
+    """
+    few = f"explore.generations={max(1, budget.generations // 4)}"
     changes = {
         "learned": [f"explore.generations={budget.generations}"],
-        "seed": [f"explore.generations={max(1, budget.generations // 4)}"],
-        "cell": [
-            "boundary.replicas=[2, 1]",
-            f"search.num_tries={budget.num_large}",
-            f"explore.generations={max(1, budget.generations // 4)}",
-        ],
+        "seed": [few],
+        "cell": ["boundary.replicas=[2, 1]", f"explore.generations={budget.generations}"],
+        "long": ["boundary.replicas=[3, 1]", few],
     }[name]
     seed = workshop.seed + 1000 * (name != "learned")
     config = campaign(budget, seed, changes)

@@ -22,7 +22,15 @@ COLOURS = {
     "excess_volume": GREY,
     "closest_pair": "#CCCCCC",
 }
-HOLD_OUTS = {"n": "[n] not learned", "seed": "another campaign", "cell": "cell twice as long"}
+HOLD_OUTS = {
+    "n": "[n] not\nlearned",
+    "seed": "another\ncampaign",
+    "cell": "twice\nas long",
+    "long": "three times\nas long",
+    "long_two": "the same,\nlearned from\ntwo cells",
+}
+LINES = {"seed": "-", "cell": "--", "long_two": ":"}
+"""Hold-outs of which the costs of a hit are drawn."""
 WANTED = 0.6
 """Rank correlation from which a ranker is worth having."""
 
@@ -58,7 +66,7 @@ def draw_correlations(axes: Axes, correlations: dict[str, dict[str, float]]) -> 
 
 def draw_hits(axes: Axes, savings: dict[str, Any]) -> None:
     """Core-seconds to a hit against the number of structures made for each that is relaxed."""
-    for hold_out, line in (("seed", "-"), ("cell", "--")):
+    for hold_out, line in LINES.items():
         for method in ("network", "cg20"):
             found = savings[hold_out][method]
             times = [found[num]["core_s"] for num in found]
@@ -69,7 +77,7 @@ def draw_hits(axes: Axes, savings: dict[str, Any]) -> None:
                 marker="o",
                 ms=3,
                 color=COLOURS[method],
-                label=f"{NAMES[method]}, {HOLD_OUTS[hold_out]}",
+                label=f"{NAMES[method]}, {' '.join(HOLD_OUTS[hold_out].split())}",
             )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

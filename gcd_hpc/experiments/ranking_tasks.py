@@ -20,7 +20,6 @@ from gcd_hpc.learning.energy_network import EnergyModel
 from gcd_hpc.learning.energy_training import (
     energy_rows,
     fitted_model,
-    train_energy_model,
     without_some_n,
 )
 from gcd_hpc.learning.sources import TrainingSource
@@ -38,28 +37,26 @@ ROWS = 5
 
 
 def train_on(
-    run_dir: Path,
+    run_dirs: Sequence[Path],
     path: Path,
     config: EnergyModelConfig,
     holds_out_n: bool,
     seed: int,
     report: Report,
 ) -> Arrays:
-    """Train an energy model on a run, and write its file.
+    """Train an energy model on runs, without a measure of its spread, and write its file.
 
     Args:
-        holds_out_n: learn without every fourth [n] and measure no spread; else from all rows.
+        holds_out_n: learn without every fourth [n]; else from all rows.
     """
-    source = rows_of(run_dir, "train")
+    learned = [rows_of(run_dir, run_dir.name) for run_dir in run_dirs]
     if holds_out_n:
-        learned, _ = without_some_n([source])
-        rows = energy_rows(learned, config)
-        model = fitted_model(rows, seed, lambda step, num: report(step / num))
-    else:
-        model = train_energy_model([source], config, seed, lambda step, num: report(step / num))
+        learned, _ = without_some_n(learned)
+    rows = energy_rows(learned, config)
+    model = fitted_model(rows, seed, lambda step, num: report(step / num))
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    return {"num_rows": np.array(model.card.num_rows), "spread": np.array(model.card.spread)}
+    return {"num_rows": np.array(model.card.num_rows)}
 
 
 def measured_rows(

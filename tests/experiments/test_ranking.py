@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gcd_hpc.experiments.ranking import (
+    HOLD_OUTS,
     METHODS,
     best_of,
     correlations,
@@ -11,7 +12,7 @@ from gcd_hpc.experiments.ranking import (
     savings,
     tries_of,
 )
-from gcd_hpc.experiments.ranking_figures import ranking_figure
+from gcd_hpc.experiments.ranking_figures import LINES, ranking_figure
 
 RNG = np.random.default_rng(0)
 ENERGY = np.concatenate([2.0 + 0.05 * np.arange(20), 3.0 + 0.05 * np.arange(20)])
@@ -75,13 +76,11 @@ def test_the_figure_shows_all_methods_and_loops_that_did_not_reach_the_target():
     loops = loop_times(traces, 2.3)
     assert loops["core_s"] == {"without": [np.inf], "with": [2.0]}
     numbers = {
-        "rank_correlation": dict.fromkeys(("n", "seed", "cell"), correlations(rows)),
-        "core_s_a_hit": {
-            name: savings(rows, (1, 2), np.random.default_rng(3)) for name in ("seed", "cell")
-        },
+        "rank_correlation": dict.fromkeys(HOLD_OUTS, correlations(rows)),
+        "core_s_a_hit": {name: savings(rows, (1, 2), np.random.default_rng(3)) for name in LINES},
         "loops": loops,
     }
     assert numbers["rank_correlation"]["n"]["network"] == pytest.approx(1.0)
     figure = ranking_figure(numbers)
     assert len(figure.axes) == 3
-    assert len(figure.axes[0].patches) == 3 * len(METHODS)
+    assert len(figure.axes[0].patches) == len(HOLD_OUTS) * len(METHODS)
