@@ -186,6 +186,7 @@ def test_a_corrected_file_runs_in_the_directory_of_the_failed_first_start(tmp_pa
     assert (tmp_path / "run" / "results.h5").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_complete_search_says_so_at_once(searched):
     text = commands.call(*SEARCH, "--run-dir", str(searched), hidden=("lammps", "torch", "parsl"))
@@ -335,6 +336,7 @@ def test_a_rehearsal_reports_a_machine_that_does_not_exist():
     assert report["tried"] == 200 + 2 * 400 + 3 * 16 - 4 * report["dropped_tasks"]
 
 
+@pytest.mark.slow
 def test_until_ends_after_the_phase_and_the_whole_campaign_goes_on_from_there(tmp_path):
     small = ("search.num_tries=6", "search.chunk_size=3", "explore.chains=2")
     words = ["campaign", SMOKE, "--run-dir", str(tmp_path / "run")]

@@ -132,6 +132,7 @@ def test_rounds_of_the_model_lie_between_generations_of_moves(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_an_interrupted_run_ends_with_what_an_undisturbed_one_finds(tmp_path, monkeypatch):
     file = tmp_path / "tiny.yaml"

@@ -152,6 +152,7 @@ def test_an_edited_crystal_is_refused(run_dir):
         carry_out(run_dir, changes=changes)
 
 
+@pytest.mark.slow
 def test_a_campaign_goes_on_from_a_torn_ledger(run_dir):
     (run_dir.parent / "trouble-search-00002").write_text("mistake")
     with pytest.raises(GcdError, match="told to fail"):

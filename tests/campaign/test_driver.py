@@ -213,6 +213,7 @@ def test_a_training_that_is_paused_more_often_than_it_may_fail_ends_if_each_paus
     assert executed(tmp_path / "run").count("train-01") == MAX_RETRIES + 2
 
 
+@pytest.mark.slow
 def test_a_training_that_is_paused_again_and_again_without_a_step_ends_the_campaign(
     tmp_path, carry_out
 ):
@@ -302,6 +303,7 @@ def kill_soon(run_dir: Path, words: str, when: str) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out):
     (tmp_path / "slow").write_text("1")
     thread = kill_soon(tmp_path / "run", "interchange", "search-00001")
@@ -311,6 +313,7 @@ def test_a_killed_interchange_costs_a_new_start_of_the_pools(tmp_path, carry_out
     assert processes_of(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_a_parsl_that_does_not_start_is_started_again(tmp_path, carry_out, monkeypatch):
     # As when its interchange is killed while it starts, which Parsl waits two minutes to find out.
     start, refusals = parsl.load, ["Interchange failed to start"] * 2
@@ -394,6 +397,7 @@ def test_the_wall_time_ends_a_campaign_whose_tasks_are_still_running(tmp_path, c
     assert processes_of(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
     monkeypatch.setattr(parsl_pools, "HEARTBEAT_LIMIT_S", 3)
     (tmp_path / "slow").write_text("60")

@@ -96,6 +96,7 @@ class Recorder(Progress):
         self.shown.append(snapshot)
 
 
+@pytest.mark.slow
 def test_progress_is_one_line_for_the_whole_set(run, carry_out):
     recorder = Recorder()
     for name in NAMES:
@@ -127,6 +128,7 @@ def test_every_boundary_is_searched_before_any_is_explored_for_long(run, carry_o
     assert stages[:last_search].count("explore") <= 3
 
 
+@pytest.mark.slow
 def test_a_member_that_cannot_be_prepared_is_left_out_until_it_can_be(run, carry_out, stages):
     def refuse(run_dir: Path, config: CampaignConfig, folder: Path) -> str:
         if config.name == "b":
@@ -165,6 +167,7 @@ def test_a_member_whose_task_fails_is_left_out_and_the_others_go_on(run, carry_o
     assert carry_out().failures == {}
 
 
+@pytest.mark.slow
 def test_a_member_with_a_damaged_ledger_is_left_out_and_the_others_go_on(searched_set, carry_out):
     ledger = searched_set.member("b").ledger
     content = ledger.read_bytes()
@@ -183,6 +186,7 @@ def test_a_changed_file_is_refused_by_all_members_with_results(carry_out):
         carry_out(changes={"seed": 1})
 
 
+@pytest.mark.slow
 def test_the_wall_time_holds_for_the_set_and_a_larger_one_continues_it(run, carry_out):
     for name in NAMES:
         (run.path.parent / name).mkdir()

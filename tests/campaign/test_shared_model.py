@@ -70,6 +70,7 @@ def test_a_set_trains_one_model_and_every_boundary_samples_it(run, carry_out):
     assert carry_out().did_nothing
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_model_is_counted_once_in_the_ledger_of_the_set(run, carry_out):
     carry_out()
     whole, member = read_state(run.path), read_state(run.member("a").path)
@@ -126,6 +127,7 @@ def test_a_boundary_that_is_new_takes_the_model_as_it_is(run, carry_out):
     assert list(run.sources(2).read_text().split('"'))[1::4] == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_boundary_that_fails_does_not_keep_the_others_from_their_model(run, carry_out):
     (run.path.parent / "b").mkdir()
     (run.path.parent / "b" / "trouble-explore-00-00001").write_text("mistake")
@@ -157,6 +159,7 @@ def test_a_lost_model_and_its_lost_list_are_made_again_from_the_same_training_se
     assert run.sources(1).read_bytes() == sources
 
 
+@pytest.mark.slow
 def test_the_boundaries_of_an_asynchronous_set_wait_for_the_model_too(
     run, carry_out, separate_pools
 ):

@@ -225,6 +225,7 @@ def test_an_axis_without_a_sigma_up_to_the_limit_is_said(tmp_path):
     assert (code, text) == (0, "there is no Sigma up to 4 about [0 0 1]; raise --max-sigma\n")
 
 
+@pytest.mark.slow
 def test_three_commands_find_the_ground_state_of_copper_210_in_an_empty_folder(tmp_path):
     started = test_naming.call  # in processes of their own
     assert started(tmp_path, "init", *CU, "--out", "cu.yaml")[0] == 0

@@ -50,6 +50,15 @@ TESTS = {
 in small.
 """
 
+LONG_PAGES = {
+    "README.md": "tests/test_wheel.py runs its first commands from the wheel",
+    "docs/models.md": "tests/stages and tests/cli have its trainings",
+    "docs/phases.md": "tests/phases has its measurements",
+    "docs/reference-cli.md": "most commands stand on other pages too",
+    "docs/share-results.md": "tests/store and tests/browse/report have its commands",
+}
+"""Pages whose commands run for a minute in all: with ``-m slow`` only. All are parsed always."""
+
 READERS_RUNS = ("runs/cu_sigma5", "runs/nial_sigma5")
 """Runs of other boundaries than the page's own. Their commands are only parsed: docs/phases.md has
 them for the small campaign, as it has measurements that take less long.

@@ -36,6 +36,7 @@ from tests.browse.sets import make_set
 from tests.docs.pages import (
     BLOCKS,
     COMMANDS_IN_DOCS,
+    LONG_PAGES,
     PAGES,
     ROOT,
     Block,
@@ -294,7 +295,12 @@ _DONE: set[str] = set()
 @pytest.mark.lammps
 @pytest.mark.mpi
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(block.language == "bash" for block in blocks_of(page))]
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in LONG_PAGES else ())
+        for page in PAGES
+        if any(block.language == "bash" for block in blocks_of(page))
+    ],
 )
 def test_the_commands_of_a_page_run_in_their_order(page, with_run):
     for block in blocks_of(page):

@@ -68,7 +68,7 @@ def emt(*elements: str) -> Engine:
 @pytest.mark.parametrize(
     ("elements", "lattice", "engine"),
     [
-        pytest.param(("Cu",), "fcc", emt, id="Cu-EMT"),
+        pytest.param(("Cu",), "fcc", emt, id="Cu-EMT", marks=pytest.mark.slow),
         pytest.param(("Cu", "Au"), "l12", emt, id="Cu3Au-EMT"),
         pytest.param(
             ("Ni", "Al"),

@@ -188,6 +188,7 @@ def test_atoms_of_the_lowest_structure_fit_their_grains_far_from_the_boundary(tm
     assert arrays["misfit"].max() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_small_study_runs_whole_and_what_it_has_done_is_kept(tmp_path, one_by_one):
     first = study(Workshop(tmp_path), TINY, withheld=True)
@@ -217,6 +218,7 @@ def test_a_study_gives_the_same_numbers_in_another_folder_and_on_other_workers(
     assert json.dumps(plain(side_by_side.numbers)) == json.dumps(plain(alone.numbers))
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_variations_of_a_training_set_that_holds_the_phases_are_no_rivals(tmp_path, one_by_one):
     outcome = study(Workshop(tmp_path), replace(TINY, num_models=1), withheld=False)

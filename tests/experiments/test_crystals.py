@@ -171,6 +171,7 @@ def workshop(tmp_path_factory):
         yield Workshop(tmp_path_factory.mktemp("out"), "quick", 0, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_three_figures_share_one_set_of_models_and_cells(workshop):
     outcome = fig4(workshop)

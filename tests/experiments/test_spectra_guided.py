@@ -162,6 +162,7 @@ def test_the_fall_in_large_cells_is_a_share_of_that_in_small_ones_with_an_interv
     assert nothing["extensive_share_of_fall"] is nothing["extensive_share_interval"] is None
 
 
+@pytest.mark.slow
 def test_guided_and_large_cells_share_their_networks_and_their_small_cells(tmp_path, one_by_one):
     workshop = Workshop(tmp_path)
     guided = study_guided(workshop, TINY)

@@ -171,6 +171,7 @@ def untrained(path):
     save_model(path, boundary_network(NETWORK, channels).state_dict(), card)
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_small_study_compares_a_model_with_rivals_and_resumes_without_work(tmp_path, one_by_one):
     untrained(tmp_path / "model.safetensors")

@@ -93,6 +93,7 @@ def test_a_member_has_bit_for_bit_the_candidates_of_a_single_campaign(folder, na
     assert_same_rows(folder / f"alone-{name}", RunDirectory(folder / "two").member(name).path)
 
 
+@pytest.mark.slow
 def test_candidates_of_a_set_do_not_depend_on_the_number_of_workers(folder):
     run(folder, "set.yaml", "one", cores=1)
     for name in KEYS:

@@ -56,6 +56,7 @@ def test_the_first_training_starts_from_the_model_and_keeps_its_network_and_unit
     assert json.loads(run.promotion(1).read_text())["old_canaries"]["sha256"] == card.sha256
 
 
+@pytest.mark.slow
 def test_in_painting_of_round_0_is_the_same_in_another_process(started, tmp_path):
     run_dir = Path(shutil.copytree(started / "run", tmp_path / "run"))
     parts = RunDirectory(run_dir).explored_parts(0)

@@ -63,6 +63,7 @@ def learned():
     return network.eval(), scale, losses
 
 
+@pytest.mark.slow
 def test_the_loss_of_two_channels_falls(learned):
     _, _, losses = learned
     assert np.mean(losses[-30:]) < 0.75 * np.mean(losses[:10])

@@ -72,7 +72,11 @@ def test_the_twin_has_no_excess_stress_at_its_equilibrium_strain():
 
 
 @pytest.mark.parametrize(
-    ("path", "cells"), [(GROUND_STATE, (1, 1)), (METASTABLE, (2, 1))], ids=["1of5", "2of5"]
+    ("path", "cells"),
+    [
+        pytest.param(GROUND_STATE, (1, 1), id="1of5"),
+        pytest.param(METASTABLE, (2, 1), id="2of5", marks=pytest.mark.slow),
+    ],
 )
 def test_published_phases_have_their_energy_and_one_stress_by_both_routes(path, cells):
     system = system_of(campaign(cells))

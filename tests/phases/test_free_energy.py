@@ -131,6 +131,7 @@ def test_the_excess_of_a_perfect_crystal_is_nothing(subject: Subject):
     np.testing.assert_allclose(excess, 0.0, atol=4e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_killed_measurement_goes_on_after_its_last_force_constants(
     subject: Subject, values: dict, tmp_path, monkeypatch

@@ -54,6 +54,7 @@ def test_a_phase_is_held_and_any_candidate_may_be(run: Path):
     assert len(record["distances"]) == 3
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_between_two_snapshots_ends_as_one_that_is_not(
     run: Path, tmp_path_factory
 ):

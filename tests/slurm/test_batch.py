@@ -39,6 +39,7 @@ def same_weights(one, other):
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained, smoke):
     assert not trained.had_finished_when_the_node_was_lost
     # Once for the loss. Again if a try is still at work a minute after it: then Slurm repeats the
@@ -77,6 +78,7 @@ def test_the_signal_before_the_end_of_the_time_saves_and_queues_training_again(
     assert same_weights(run_dir, trained.run_dir)
 
 
+@pytest.mark.slow
 def test_the_signal_during_the_search_lets_its_driver_end_before_the_job_is_queued_again(
     slurm, submit, tmp_path
 ):

@@ -112,6 +112,7 @@ training: {gpus_per_node: 2}
 """
 
 
+@pytest.mark.slow
 def test_launches_have_the_gpus_of_their_job_or_see_none_as_their_pool_says(tmp_path):
     # Slurm hands out other devices in the place of GPUs; the stages use none.
     (tmp_path / "site.yaml").write_text(GPUS)

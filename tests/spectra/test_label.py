@@ -99,6 +99,7 @@ COMMAND = [
 ]
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_where_it_was_killed(out, computed, tmp_path):
     write(tmp_path / "frames.extxyz", make_structures())
     structures = read(tmp_path / "frames.extxyz", ":")

@@ -100,6 +100,7 @@ def test_a_task_costs_as_many_core_seconds_on_a_busy_machine_as_on_an_idle_one(r
     assert beside.seconds > 1.5 * beside.cpu_s
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_the_record_of_a_training_states_the_processor_time_of_all_ranks(run_copy, tmp_path):
     run_dir = run_copy("late-rank")

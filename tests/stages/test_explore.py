@@ -127,6 +127,7 @@ def test_a_structure_that_cannot_be_changed_gives_invalid_rows_and_no_bugs(run_c
     assert result.quarantined == 0
 
 
+@pytest.mark.slow
 def test_the_archive_is_the_same_for_a_reader_that_comes_later(explored, tmp_path):
     explored("run", [0, 1, 2, 3])
     run_dir = tmp_path / "run"

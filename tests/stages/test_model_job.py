@@ -64,6 +64,7 @@ def weights_of(files: TrainingFolder) -> torch.Tensor:
     return torch.cat([one.double().reshape(-1) for one in weights.values()])
 
 
+@pytest.mark.slow
 def test_two_processes_on_mixed_shapes_follow_one(runs, tmp_path):
     one, two = (prepared(tmp_path / str(num), runs, "training.mosaics=0.3") for num in (1, 2))
     shapes = {source.system.grid.shape for source in sources_of(one, read_job(one))}
@@ -114,6 +115,7 @@ def test_what_is_held_out_is_not_learned_from_and_its_loss_is_stated(runs, tmp_p
     assert record["dtype"] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_a_paused_training_ends_with_the_model_of_one_that_was_not(runs, tmp_path):
     whole, paused = (prepared(tmp_path / name, runs) for name in ("whole", "paused"))
     train_model(whole, Process(CPU))

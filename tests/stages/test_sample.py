@@ -60,6 +60,7 @@ def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
         assert np.array_equal(first.registry, second.registry)
 
 
+@pytest.mark.slow
 def test_samples_of_the_built_in_model_do_not_depend_on_the_number_of_ranks(tmp_path):
     """As a campaign of `model: builtin` samples it in round 0."""
     changes = ["search.num_tries=0", "sampling.num_candidates=8", "sampling.chunk_size=2"]
@@ -231,6 +232,7 @@ def test_structures_that_are_not_worth_relaxing_are_refused_with_the_reason(sear
     assert "expected 340 less up to two planes" in objection(system, 300, 2.0)
 
 
+@pytest.mark.slow
 def test_the_papers_options_train_and_sample(run_copy):
     """Every choice of campaigns/w_sigma5_paper.yaml, in small."""
     run_dir = run_copy(
@@ -256,6 +258,7 @@ def test_the_papers_options_train_and_sample(run_copy):
     assert all(np.isnan(row.target_energy_j_m2) and np.isnan(row.target_n_fraction) for row in rows)
 
 
+@pytest.mark.slow
 def test_repaint_trains_without_the_known_layers_and_is_given_them_when_it_samples(run_copy):
     options = [
         "diffusion.inpainting=repaint",

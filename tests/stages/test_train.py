@@ -320,6 +320,7 @@ def test_a_model_that_is_not_finite_is_trained_anew_by_the_same_command(
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_training_that_lost_a_core_goes_on_with_the_sums_of_two_processes(
     followed, run_copy, tmp_path
 ):
@@ -346,6 +347,7 @@ def test_the_cosine_rate_warms_up_and_ends_at_the_lowest():
     assert rates[60:] == sorted(rates[60:], reverse=True)
 
 
+@pytest.mark.slow
 def test_a_training_with_a_process_that_hangs_is_ended_by_its_own_pace_and_the_next_try_goes_on(
     followed, run_copy, tmp_path, monkeypatch
 ):

@@ -4,6 +4,7 @@ import base64
 import io
 from contextlib import contextmanager
 
+import pytest
 from matplotlib.image import imread
 from playwright.sync_api import expect
 
@@ -16,6 +17,21 @@ FLAGS = [
 PATIENCE_MS = 20_000
 """Pages are drawn without a graphics card, on cores that others use."""
 expect.set_options(timeout=PATIENCE_MS)
+
+WIDTHS = [(1440, 900), (1024, 800), (390, 844)]
+"""Sizes of a large screen, a small one and a telephone, pixels."""
+LOOKS = [
+    pytest.param((size, theme), id=f"{size[0]}-{theme}", marks=marks)
+    for size, theme, marks in (
+        (WIDTHS[0], "light", ()),
+        (WIDTHS[0], "dark", pytest.mark.slow),
+        (WIDTHS[1], "light", pytest.mark.slow),
+        (WIDTHS[1], "dark", pytest.mark.slow),
+        (WIDTHS[2], "light", pytest.mark.slow),
+        (WIDTHS[2], "dark", ()),
+    )
+]
+"""Every width in each theme; the widest in light and the narrowest in dark by default."""
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from gcd_hpc.browse.page.standalone import write_page
 from gcd_hpc.errors import StoreError
 from gcd_hpc.store.run import open_run
 from tests.browse.guided import TRUE, write_guided_run
-from tests.browse.page.browsing import allowed_of, opened
+from tests.browse.page.browsing import LOOKS, allowed_of, opened
 from tests.browse.page.conftest import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.lammps]
-SIZES = [(1440, 900), (1024, 800), (390, 844)]
 TRY = "search-000000"
 WHITE = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -103,9 +102,9 @@ def test_the_projection_follows_the_chosen_candidate(page):
     expect(page.locator("#structure-title")).to_contain_text(TRY)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_what_was_asked_for_fits_each_width_and_theme(browser, guided, tmp_path, size, scheme):
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_was_asked_for_fits_each_width_and_theme(browser, guided, tmp_path, look):
+    size, scheme = look
     url = write_page(guided, tmp_path / "page.html").as_uri()
     with opened(browser, url, (url, "data:", "blob:"), size, color_scheme=scheme) as page:
         page.click("#tab-asked")

@@ -7,13 +7,12 @@ from playwright.sync_api import expect
 
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.standalone import write_page
-from tests.browse.page.browsing import allowed_of, opened
+from tests.browse.page.browsing import LOOKS, allowed_of, opened
 from tests.browse.page.conftest import serving
 from tests.material_run import write_material_run
 
 pytestmark = pytest.mark.browser
 BEST, QUENCH = "model-02-000002", "quench-00-000001"
-SIZES = [(1440, 900), (1024, 800), (390, 844)]
 OF_A_BOUNDARY = ("[n]", "J/m²", "boundary energy", "excess volume", "grain")
 
 
@@ -153,11 +152,9 @@ def test_keys_go_through_map_table_and_tabs_of_a_material(page):
     page.click("#tab-candidates")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_the_page_of_a_material_fits_each_width_and_theme(
-    browser, material, tmp_path, size, scheme
-):
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_of_a_material_fits_each_width_and_theme(browser, material, tmp_path, look):
+    size, scheme = look
     path = write_page(material, tmp_path / "page.html")
     url = path.as_uri()
     allowed = (url, "data:", "blob:")

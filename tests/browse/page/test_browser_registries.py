@@ -6,13 +6,11 @@ from playwright.sync_api import expect
 
 from gcd_hpc.browse.page.contents import Contents
 from gcd_hpc.browse.page.standalone import write_page
-from tests.browse.page.browsing import allowed_of, opened
+from tests.browse.page.browsing import LOOKS, allowed_of, opened
 from tests.browse.page.conftest import serving
 from tests.browse.sets import make_set
 
 pytestmark = pytest.mark.browser
-SIZES = [(1440, 900), (390, 844)]
-THEMES = ["light", "dark"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def served(run):
         yield server
 
 
-@pytest.fixture(params=[(size, theme) for size in SIZES for theme in THEMES], ids=str)
+@pytest.fixture(params=LOOKS)
 def page(browser, served, request):
     size, theme = request.param
     allowed = allowed_of(served)

@@ -14,13 +14,12 @@ from gcd_hpc.browse.page.standalone import write_page
 from gcd_hpc.store.parts import read_part, write_part
 from gcd_hpc.store.run import open_run
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.browse.page.browsing import allowed_of, opened, picture_of
+from tests.browse.page.browsing import LOOKS, WIDTHS, allowed_of, opened, picture_of
 from tests.browse.page.conftest import serving
 from tests.browse.sets import make_set
 
 pytestmark = pytest.mark.browser
 BEST, OUTLIER = "search-000001", "search-000009"
-SIZES = [(1440, 900), (1024, 800), (390, 844)]
 
 
 def remade(row, source, index, above):
@@ -348,7 +347,7 @@ def fits(page, width, choose):
     assert is_beside or line["y"] >= view["y"] + view["height"] - 1
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", WIDTHS, ids=str)
 def test_row_and_picture_are_in_sight_together_at_every_width(page, size):
     page.set_viewport_size({"width": size[0], "height": size[1]})
     fits(page, size[0], lambda row: row.click(position={"x": 60, "y": 10}))
@@ -356,9 +355,9 @@ def test_row_and_picture_are_in_sight_together_at_every_width(page, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_the_page_as_one_file_works_in_each_width_and_theme(browser, tilt, tmp_path, size, scheme):
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_as_one_file_works_in_each_width_and_theme(browser, tilt, tmp_path, look):
+    size, scheme = look
     address = write_page(tilt.path, tmp_path / "page.html").as_uri()
     allowed = (address, "data:", f"blob:{address[:7]}", "blob:null/")
     with opened(browser, address, allowed, size, color_scheme=scheme) as page:
