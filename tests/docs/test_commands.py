@@ -292,16 +292,18 @@ _DONE: set[str] = set()
 """A command that stands on several pages is run once."""
 
 
-@pytest.mark.lammps
-@pytest.mark.mpi
-@pytest.mark.parametrize(
-    "page",
-    [
+def pages_with(language: str) -> list:
+    """Pages with blocks in a language; the Python of a long page reads what its commands made."""
+    return [
         pytest.param(page, marks=pytest.mark.slow if page in LONG_PAGES else ())
         for page in PAGES
-        if any(block.language == "bash" for block in blocks_of(page))
-    ],
-)
+        if any(block.language == language for block in blocks_of(page))
+    ]
+
+
+@pytest.mark.lammps
+@pytest.mark.mpi
+@pytest.mark.parametrize("page", pages_with("bash"))
 def test_the_commands_of_a_page_run_in_their_order(page, with_run):
     for block in blocks_of(page):
         printed = ""
@@ -324,9 +326,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, with_run):
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(block.language == "python" for block in blocks_of(page))]
-)
+@pytest.mark.parametrize("page", pages_with("python"))
 def test_the_python_of_a_page_runs_in_its_order(page, with_run, monkeypatch):
     monkeypatch.chdir(with_run)
     names: dict[str, object] = {}
