@@ -39,7 +39,6 @@ def same_weights(one, other):
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.slow
 def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained, smoke):
     assert not trained.had_finished_when_the_node_was_lost
     # Once for the loss. Again if a try is still at work a minute after it: then Slurm repeats the
