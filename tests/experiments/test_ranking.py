@@ -6,14 +6,32 @@ import pytest
 from gcd_hpc.experiments.ranking import (
     HOLD_OUTS,
     METHODS,
+    RankingBudget,
     best_of,
     correlations,
     loop_times,
     savings,
+    study,
     tries_of,
 )
 from gcd_hpc.experiments.ranking_figures import LINES, ranking_figure
+from gcd_hpc.experiments.work import Workshop
 
+TINY = RankingBudget(
+    num_tries=6,
+    generations=1,
+    num_rows=8,
+    num_loops=1,
+    loop_s=2.0,
+    num_steps=2,
+    tries=(1, 2),
+    overrides=(
+        "search.md.probability=0",
+        "explore.chains=2",
+        "explore.chains_per_task=2",
+        "explore.chain_length=2",
+    ),
+)
 RNG = np.random.default_rng(0)
 ENERGY = np.concatenate([2.0 + 0.05 * np.arange(20), 3.0 + 0.05 * np.arange(20)])
 N_INDEX = np.repeat([0, 1], 20)
@@ -84,3 +102,23 @@ def test_the_figure_shows_all_methods_and_loops_that_did_not_reach_the_target():
     figure = ranking_figure(numbers)
     assert len(figure.axes) == 3
     assert len(figure.axes[0].patches) == len(HOLD_OUTS) * len(METHODS)
+
+
+@pytest.mark.slow
+@pytest.mark.lammps
+def test_a_small_study_measures_every_hold_out_and_explores_to_a_finite_energy(
+    tmp_path, one_by_one
+):
+    found = study(Workshop(tmp_path), TINY).numbers
+    # 1. A model that learned from two cells had rows of both.
+    learned = found["num_rows_learned"]
+    assert learned["some"] < learned["all"] < learned["two"]
+    # 2. Each hold-out has its rows and the costs of all methods.
+    assert set(found["num_measured"]) == set(HOLD_OUTS)
+    for spent in found["core_s_a_structure"].values():
+        assert min(value for name, value in spent.items() if name != "made_s") > 0
+    # 3. The target is an energy that a search found, whatever failed beside it.
+    target = found["loops"]["target_j_m2"]
+    assert 2.29 < target < 4
+    for times in found["loops"]["core_s"].values():
+        assert len(times) == 1
