@@ -26,9 +26,10 @@ HOLD_OUTS = {
     "n": "[n] not\nlearned",
     "seed": "another\ncampaign",
     "cell": "twice\nas long",
-    "long": "three times\nas long",
-    "long_two": "the same,\nlearned from\ntwo cells",
+    "long": "3 times\nas long",
+    "long_two": "3 times,\nafter two",
 }
+"""What a model has not learned from; the last has learned from the cells once and twice as long."""
 LINES = {"seed": "-", "cell": "--", "long_two": ":"}
 """Hold-outs of which the costs of a hit are drawn."""
 WANTED = 0.6
@@ -37,8 +38,8 @@ WANTED = 0.6
 
 def ranking_figure(numbers: dict[str, Any]) -> Figure:
     """Correlations within one [n] on the left, core-seconds to a hit and to the target beside."""
-    figure = Figure(figsize=(7.6, 2.9), layout="constrained")
-    bars, hits, loops = figure.subplots(1, 3, width_ratios=(1.5, 1.2, 0.9))
+    figure = Figure(figsize=(8.8, 3.8), layout="constrained")
+    bars, hits, loops = figure.subplots(1, 3, width_ratios=(1.9, 1.3, 0.7))
     draw_correlations(bars, numbers["rank_correlation"])
     draw_hits(hits, numbers["core_s_a_hit"])
     draw_loops(loops, numbers["loops"])
@@ -61,7 +62,7 @@ def draw_correlations(axes: Axes, correlations: dict[str, dict[str, float]]) -> 
     axes.set_xticks(places, list(HOLD_OUTS.values()))
     axes.set_ylabel("rank correlation within one [n]", fontsize=8)
     axes.set_title("before any relaxation", fontsize=8)
-    axes.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+    axes.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 def draw_hits(axes: Axes, savings: dict[str, Any]) -> None:
@@ -80,13 +81,13 @@ def draw_hits(axes: Axes, savings: dict[str, Any]) -> None:
                 label=f"{NAMES[method]}, {' '.join(HOLD_OUTS[hold_out].split())}",
             )
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
     axes.set_xticks([int(num) for num in savings["seed"]["network"]])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_ylim(bottom=0.0)
     axes.set_xlabel("structures made for each relaxed", fontsize=8)
     axes.set_ylabel("core-seconds to a hit", fontsize=8)
     axes.set_title("within 20 mJ/m$^2$ of its [n]", fontsize=8)
-    axes.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    axes.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
 
 
 def draw_loops(axes: Axes, loops: dict[str, Any]) -> None:
