@@ -51,10 +51,9 @@ in small.
 """
 
 LONG_PAGES = {
-    "README.md": "tests/test_wheel.py runs its first commands from the wheel",
     "docs/models.md": "tests/stages and tests/cli have its trainings",
     "docs/phases.md": "tests/phases has its measurements",
-    "docs/reference-cli.md": "most commands stand on other pages too",
+    "docs/reference-cli.md": "every command has tests of its own, in its room or in tests/cli",
     "docs/share-results.md": "tests/store and tests/browse/report have its commands",
 }
 """Pages whose commands run for a minute in all: with ``-m slow`` only. All are parsed always."""
