@@ -5,7 +5,7 @@ the data hold, give the scale (two numbers), the level (one), and a line that tu
 FEFF10 sees into that of the data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -67,19 +67,29 @@ def version() -> str | None:
         return None
 
 
-def engine_tasks(
-    workshop: Workshop, sources: Sequence[Path], lengths: Lengths, num: int, num_reference: int
+def frame_tasks(workshop: Workshop, num: int, num_sources: int) -> list[Task]:
+    """Tasks that compute ``num`` atoms of each of the true frames, which wait for no network.
+
+    Args:
+        num_sources: of cells, after which the frames' random streams are counted.
+    """
+    tasks = []
+    for number, name in enumerate(REFERENCES, start=num_sources):
+        for first in range(0, num, ATOMS_PER_TASK):
+            what = (name, number, num, first, workshop.seed)
+            tasks.append(Task(f"spectra-feff10-{name}-{first}", label_frame, what))
+    return tasks
+
+
+def cell_tasks(
+    workshop: Workshop, sources: Sequence[Path], lengths: Lengths, num: int
 ) -> list[Task]:
-    """Tasks that compute ``num`` atoms of each source of cells, then some of each true frame."""
+    """Tasks that compute ``num`` atoms of each source of cells."""
     tasks = []
     for number, source in enumerate(sources):
         for first in range(0, num, ATOMS_PER_TASK):
             what = (source, lengths, number, num, first, workshop.seed)
             tasks.append(Task(f"spectra-feff10-{number}-{first}", label_cells, what))
-    for number, name in enumerate(REFERENCES, start=len(sources)):
-        for first in range(0, num_reference, ATOMS_PER_TASK):
-            of_frame = (name, number, num_reference, first, workshop.seed)
-            tasks.append(Task(f"spectra-feff10-{name}-{first}", label_frame, of_frame))
     return tasks
 
 
@@ -110,25 +120,23 @@ def label_frame(name: str, number: int, num: int, first: int, seed: int, report:
 
 
 def engine_numbers(
-    tasks: Sequence[Task], results: Sequence[Arrays], names: Sequence[str], line: Line, seed: int
+    spectra: Mapping[str, Array], references: Sequence[Arrays], line: Line, seed: int
 ) -> dict[str, Any]:
-    """What FEFF10 says of the conditions of these names, in the order of their sources."""
-    cells = [
-        np.concatenate(
-            [
-                result["values"]
-                for task, result in zip(tasks, results, strict=True)
-                if task.function is label_cells and task.arguments[2] == number
-            ]
-        )
-        for number in range(len(names))
-    ]
-    known = [result for result in results if "known" in result]
-    computed = np.concatenate([result["values"] for result in known])
-    true = np.concatenate([result["known"] for result in known])
+    """What FEFF10 says of two or more conditions, of which the first and the last are compared.
+
+    Args:
+        spectra: of each condition, (A, K), NaN where FEFF10 failed.
+        references: results of ``label_frame``.
+    """
+    computed = np.concatenate([result["values"] for result in references])
+    true = np.concatenate([result["known"] for result in references])
     ok = np.isfinite(computed).all(axis=1)
     alignment = align(computed[ok], true[ok], line)
-    places = [alignment.place(values[np.isfinite(values).all(axis=1)], line) for values in cells]
+    places = {
+        name: alignment.place(values[np.isfinite(values).all(axis=1)], line)
+        for name, values in spectra.items()
+    }
+    first, *_, last = places
     rng = generator(seed, CARBON, RESAMPLE_ATOMS)
     aligned, bins = alignment.onto_bins(computed[ok]), true[ok][:, BINS]
     return {
@@ -139,11 +147,11 @@ def engine_numbers(
         "median_correlation_of_deviations": float(
             np.median(correlations(aligned - aligned.mean(axis=0), bins - bins.mean(axis=0)))
         ),
-        "num_failed": int(sum((~np.isfinite(values).all(axis=1)).sum() for values in cells)),
-        "a": {
-            name: asdict(bootstrap(place, rng)) for name, place in zip(names, places, strict=True)
-        },
-        "apart": asdict(difference(places[0], places[-1], rng)),
+        "num_failed": int(
+            sum((~np.isfinite(values).all(axis=1)).sum() for values in spectra.values())
+        ),
+        "a": {name: asdict(bootstrap(place, rng)) for name, place in places.items()},
+        "apart": asdict(difference(places[first], places[last], rng)),
     }
 
 

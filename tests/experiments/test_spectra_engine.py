@@ -11,9 +11,10 @@ from gcd_hpc.experiments.spectra_engine import (
     REFERENCES,
     SETTINGS,
     align,
+    cell_tasks,
     difference,
     engine_numbers,
-    engine_tasks,
+    frame_tasks,
     restricted,
 )
 from gcd_hpc.experiments.spectra_targets import line
@@ -61,21 +62,33 @@ def test_the_difference_of_two_means_has_the_errors_of_both():
     assert found.standard_error == pytest.approx(expected, rel=0.06)
 
 
-def test_atoms_that_failed_are_counted_and_left_out(known, tmp_path):
-    tasks = engine_tasks(Workshop(tmp_path), [Path("low"), Path("high")], (12.0,) * 3, 20, 20)
+def test_atoms_that_failed_are_counted_and_left_out(known):
     computed = as_computed(known)
-    broken = computed[:10].copy()
+    broken = computed[:20].copy()
     broken[0] = np.nan
-    # Two tasks for each source of cells and for each true frame; the last half is denser.
+    # The last half of the known atoms is that of the denser frame.
     half = len(known) // 2
-    results = [
-        *({"values": values} for values in (broken, computed[:10], computed[-10:], computed[-10:])),
-        *({"values": computed[part], "known": known[part]} for part in
-          (slice(0, 10), slice(10, 20), slice(half, half + 10), slice(half + 10, half + 20))),
-    ]  # fmt: skip
-    assert len(results) == len(tasks)
-    found = engine_numbers(tasks, results, ("2.0", "3.0"), line(), 0)
+    references = [
+        {"values": computed[part], "known": known[part]}
+        for part in (slice(0, 20), slice(half, half + 20))
+    ]
+    found = engine_numbers({"2.0": broken, "3.0": computed[-20:]}, references, line(), 0)
     assert found["num_failed"] == 1
     assert found["num_reference_atoms"] == 40
     assert found["median_correlation"] == pytest.approx(1.0, abs=0.01)
     assert found["a"]["3.0"]["value"] > found["a"]["2.0"]["value"]
+
+
+def test_every_atom_that_is_asked_for_is_in_one_task(tmp_path):
+    workshop = Workshop(tmp_path)
+    cells = cell_tasks(workshop, [Path("low"), Path("high")], (12.0,) * 3, 20)
+    frames = frame_tasks(workshop, 20, len(["low", "high"]))
+    assert [(task.arguments[2], task.arguments[4]) for task in cells] == [
+        *[(0, 0), (0, 10), (1, 0), (1, 10)]
+    ]
+    assert [(task.arguments[0], task.arguments[1], task.arguments[3]) for task in frames] == [
+        *[(REFERENCES[0], 2, 0), (REFERENCES[0], 2, 10)],
+        *[(REFERENCES[1], 3, 0), (REFERENCES[1], 3, 10)],
+    ]
+    # Their files, from which the command resumes, have names of their own.
+    assert len({workshop.path(task) for task in [*cells, *frames]}) == 8
