@@ -5,12 +5,12 @@ import pytest
 from tests.store.synthetic import CONFIG, make_candidate
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def provenance():
     return {"config": CONFIG, "stage": "search"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def candidates():
     """Ragged, one without atoms, one failed, with letters beyond ASCII."""
     return [

@@ -1,6 +1,7 @@
 """Exports, read back by the programs they are for."""
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -24,15 +25,21 @@ from tests.store.synthetic import CONFIG, make_candidate, read_row
 ATOL = 1e-7
 
 
-@pytest.fixture
-def results(tmp_path, candidates, provenance):
-    write_part(tmp_path / "run/parts/search/part-00000.h5", candidates, provenance)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, candidates, provenance):
+    run = tmp_path_factory.mktemp("written") / "run"
+    write_part(run / "parts/search/part-00000.h5", candidates, provenance)
     write_part(
-        tmp_path / "run/parts/model-01/relaxed/part-00000.h5",
+        run / "parts/model-01/relaxed/part-00000.h5",
         [make_candidate(4, "model", 1, num_atoms=33)],
         provenance,
     )
-    return open_run(tmp_path / "run")
+    return run
+
+
+@pytest.fixture
+def results(written, tmp_path):
+    return open_run(shutil.copytree(written, tmp_path / "run"))
 
 
 RELAXED = ["search-000000", "search-000003", "model-01-000004"]

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from gcd_hpc.store.run_directory import RunDirectory
 from tests.store.synthetic import CONFIG, assert_same, make_candidate
 
 
-@pytest.fixture
-def run_dir(tmp_path, provenance):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, provenance):
     """Two chunks of search, one of a model; a sampled part that does not count."""
-    run = tmp_path / "run"
+    run = tmp_path_factory.mktemp("written") / "run"
     for chunk in range(2):
         found = [make_candidate(2 * chunk + i, num_atoms=30 + i) for i in range(2)]
         write_part(run / f"parts/search/part-{chunk:05d}.h5", found, provenance)
@@ -33,6 +34,11 @@ def run_dir(tmp_path, provenance):
         provenance,
     )
     return run
+
+
+@pytest.fixture
+def run_dir(written, tmp_path):
+    return Path(shutil.copytree(written, tmp_path / "run"))
 
 
 IDS = [

@@ -64,16 +64,24 @@ def shifted(row, index: int, energy_j_m2: float):
     )
 
 
-@pytest.fixture
-def runs(tmp_path) -> list[Path]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> list[Path]:
     """One file and two runs: the second run finds structure 0 again, a bit higher, and the third
     one structure 2, a bit lower.
     """
     other = replace(ROWS[1], gb_energy_j_m2=ROWS[1].gb_energy_j_m2 + 0.05)
     second = [shifted(ROWS[0], 0, 0.0005), as_model(other, 1), failed(2)]
     third = [failed(2), shifted(ROWS[2], 5, -0.0005)]
-    first = Path(shutil.copyfile(GOLDEN, tmp_path / "first.h5"))
-    return [first, write_run(tmp_path / "second", second), write_run(tmp_path / "third", third)]
+    folder = tmp_path_factory.mktemp("written")
+    first = Path(shutil.copyfile(GOLDEN, folder / "first.h5"))
+    return [first, write_run(folder / "second", second), write_run(folder / "third", third)]
+
+
+@pytest.fixture
+def runs(written, tmp_path) -> list[Path]:
+    first, *folders = written
+    copy = Path(shutil.copyfile(first, tmp_path / first.name))
+    return [copy, *(Path(shutil.copytree(one, tmp_path / one.name)) for one in folders)]
 
 
 def failed(index: int):

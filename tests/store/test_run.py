@@ -1,9 +1,11 @@
 """The results of a run as Python sees them."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -21,7 +23,7 @@ ENERGIES = {"search-000002": 2.45, "model-01-000001": 2.40, "search-000000": 2.6
 """Of the relaxed ones, at the [n] 0.2, 0.2 (but for the noise of arithmetic) and 0.5."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found():
     """In the order of the files."""
     return [
@@ -33,13 +35,18 @@ def found():
     ]
 
 
-@pytest.fixture
-def run_dir(tmp_path, found, provenance):
-    path = tmp_path / "run"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, found, provenance):
+    path = tmp_path_factory.mktemp("written") / "run"
     write_part(path / "parts/search/part-00000.h5", found[:2], provenance)
     write_part(path / "parts/search/part-00001.h5", found[2:3], provenance)
     write_part(path / "parts/model-01/relaxed/part-00000.h5", found[3:], provenance)
     return path
+
+
+@pytest.fixture
+def run_dir(written, tmp_path):
+    return Path(shutil.copytree(written, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -20,16 +20,13 @@ CANDIDATES = [
 IDS = [candidate.id for candidate in CANDIDATES]
 
 
-@pytest.fixture
-def store(tmp_path):
-    write_part(tmp_path / "parts/search/part-00000.h5", CANDIDATES[:3], {"config": CONFIG})
-    write_part(
-        tmp_path / "parts/model-01/relaxed/part-00000.h5", CANDIDATES[3:5], {"config": CONFIG}
-    )
-    write_part(
-        tmp_path / "parts/model-02/relaxed/part-00000.h5", CANDIDATES[5:], {"config": CONFIG}
-    )
-    return RunStore(tmp_path)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    write_part(run / "parts/search/part-00000.h5", CANDIDATES[:3], {"config": CONFIG})
+    write_part(run / "parts/model-01/relaxed/part-00000.h5", CANDIDATES[3:5], {"config": CONFIG})
+    write_part(run / "parts/model-02/relaxed/part-00000.h5", CANDIDATES[5:], {"config": CONFIG})
+    return RunStore(run)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,9 @@ def test_wide_tables_and_long_texts_stay_on_the_page_of_a_pdf():
     assert int(re.search(rb"/Count (\d+)", content)[1]) > 10
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize(
+    "version", [1, *(pytest.param(one, marks=pytest.mark.slow) for one in (2, 3, 4, 5, 6)), 7]
+)
 def test_files_of_older_versions_have_a_report_of_what_they_hold(version):
     document = report_document(STORE / f"golden_v{version}.h5")
     assert to_pdf(document)
