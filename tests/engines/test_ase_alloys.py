@@ -54,7 +54,7 @@ class Compound:
         self.frame = Frame.build(self.bicrystal, (24.0, 24.0), 62.0)
 
 
-@pytest.fixture(scope="module", params=sorted(COMPOUNDS))
+@pytest.fixture(scope="module", params=[pytest.param("b2", marks=pytest.mark.slow), "l12"])
 def compound(request: pytest.FixtureRequest) -> Compound:
     return Compound(request.param)
 

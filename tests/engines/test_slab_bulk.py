@@ -69,7 +69,7 @@ def emt(*elements: str) -> Engine:
     ("elements", "lattice", "engine"),
     [
         pytest.param(("Cu",), "fcc", emt, id="Cu-EMT", marks=pytest.mark.slow),
-        pytest.param(("Cu", "Au"), "l12", emt, id="Cu3Au-EMT"),
+        pytest.param(("Cu", "Au"), "l12", emt, id="Cu3Au-EMT", marks=pytest.mark.slow),
         pytest.param(
             ("Ni", "Al"),
             "b2",

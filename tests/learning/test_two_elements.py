@@ -53,13 +53,13 @@ def losses_of(network: torch.nn.Module, scale: float) -> Callable[[int], list]:
 
 @pytest.fixture(scope="module")
 def learned():
-    """The network after 300 steps, the scale of its voxels, and the losses."""
+    """The network after 200 steps, the scale of its voxels, and the losses."""
     torch.set_num_threads(1)
     scale = float(arrays([crystal(np.random.default_rng(1)) for _ in range(8)], 1.0).std())
     network = seeded(lambda: boundary_network(NETWORK, CHANNELS), 0)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     trainer = Trainer(network, optimizer, losses_of(network, scale), max_gradient_norm=1.0)
-    losses = list(trainer.steps(300))
+    losses = list(trainer.steps(200))
     return network.eval(), scale, losses
 
 
