@@ -45,6 +45,14 @@ LONG = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What is slow stays out, whatever else ``-m`` asks for, unless it names slow or physics."""
+    asked = config.option.markexpr
+    if "slow" not in asked and "physics" not in asked:
+        quick = "not slow and not physics"
+        config.option.markexpr = f"({asked}) and {quick}" if asked else quick
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, all others in their order."""
 
