@@ -41,7 +41,7 @@ def to_pdf(document: Document) -> bytes:
     from reportlab.lib.pagesizes import A4
     from reportlab.platypus import SimpleDocTemplate
 
-    # Pictures as bytes: as text they are a quarter larger, and take a second of Python.
+    # Pictures as bytes: as text they are a quarter larger, and coding them takes Python's time.
     rl_config.useA85 = 0
     _register_fonts()
     file = io.BytesIO()
