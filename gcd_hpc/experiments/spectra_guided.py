@@ -133,7 +133,7 @@ def study_guided(workshop: Workshop, budget: GuidedBudget) -> Outcome:
     networks = network_tasks(workshop, budget)
     asks_engine = budget.num_labelled > 0 and version() is not None
     frames = frame_tasks(workshop, budget.num_reference, len(ENDS)) if asks_engine else []
-    # FEFF10 uses the core that the longest training, the prior's, leaves idle.
+    # On the CPU FEFF10 uses the core that the longest training, the prior's, leaves idle.
     first = workshop.run([*(task for task, _ in networks), *frames], on_device=True)
     trained, references = first[: len(networks)], first[len(networks) :]
     prior, guide, judge = (path for _, path in networks)
@@ -202,14 +202,14 @@ def ask_engine(
     Where FEFF10 is not installed, the numbers say so and all else stays.
 
     Args:
-        references: what FEFF10 computed of true frames.
+        references: what FEFF10 computed of true frames; none where it is not asked.
 
     Returns:
         All that FEFF10 computed.
     """
     if not budget.num_labelled:
         return []
-    if not references:
+    if version() is None:
         cure = install_command("spectra")
         numbers["feff10"] = {"skipped": f"FEFF10 is not installed; install it: {cure}"}
         return []

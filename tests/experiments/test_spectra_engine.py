@@ -82,7 +82,7 @@ def test_atoms_that_failed_are_counted_and_left_out(known):
 def test_every_atom_that_is_asked_for_is_in_one_task(tmp_path):
     workshop = Workshop(tmp_path)
     cells = cell_tasks(workshop, [Path("low"), Path("high")], (12.0,) * 3, 20)
-    frames = frame_tasks(workshop, 20, len(["low", "high"]))
+    frames = frame_tasks(workshop, 20, 2)
     assert [(task.arguments[2], task.arguments[4]) for task in cells] == [
         *[(0, 0), (0, 10), (1, 0), (1, 10)]
     ]
