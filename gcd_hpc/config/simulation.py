@@ -140,6 +140,8 @@ class MolecularDynamicsConfig(Section):
     """Smallest and largest number of steps, drawn log-uniformly."""
     timestep_ps: PositiveFloat = 0.002
     """Time step, ps."""
+    cooled_to: Fraction = 1.0
+    """Share of the temperature to which it falls linearly until the end. 1 keeps it constant."""
 
     @field_validator("temperature_k", "num_steps")
     @classmethod

@@ -272,12 +272,14 @@ class Worker:
         num_steps: int,
         timestep_ps: float,
         seed: int,
+        cooled_to: float = 1.0,
         velocities: np.ndarray | None = None,
         sample: Callable[[], None] | None = None,
     ) -> None:
         """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force.
 
         Args:
+            cooled_to: share of the temperature to which it falls linearly until the last step.
             velocities: (N, 3) with which it begins, Å/ps; drawn if None.
             sample: called after every tenth step.
         """
@@ -298,6 +300,13 @@ class Worker:
             fixcm=False,
             rng=rng,
         )
+
+        def cool() -> None:
+            past = dynamics.nsteps / num_steps
+            dynamics.set_temperature(temperature_K=temperature_k * (1 - past * (1 - cooled_to)))
+
+        if cooled_to != 1.0:
+            dynamics.attach(cool)
         if sample is not None:
             dynamics.attach(sample, interval=SAMPLE_STEPS)
         dynamics.run(num_steps)

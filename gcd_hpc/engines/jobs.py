@@ -29,12 +29,16 @@ class Minimizer:
 
 @dataclass(frozen=True)
 class Anneal:
-    """Molecular dynamics before the minimisation."""
+    """Molecular dynamics before the minimisation.
+
+    cooled_to: share of the temperature to which it falls linearly until the last step.
+    """
 
     temperature_k: float
     num_steps: int
     timestep_ps: float
     seed: int
+    cooled_to: float = 1.0
 
 
 @dataclass(frozen=True)

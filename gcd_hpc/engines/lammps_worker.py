@@ -283,7 +283,9 @@ class Worker:
             "minimize {etol:.17g} {ftol:.17g} {max_iterations} {max_evaluations}".format(**header)
         )
 
-    def anneal(self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int) -> None:
+    def anneal(
+        self, temperature_k: float, num_steps: int, timestep_ps: float, seed: int, cooled_to: float
+    ) -> None:
         """Langevin dynamics of the mobile atoms; the rigid layers follow their mean force."""
         self.commands(
             f"timestep {timestep_ps:.17g}",
@@ -291,8 +293,8 @@ class Worker:
             f"velocity mobile create {2 * temperature_k:.17g} {seed} mom yes rot no dist gaussian",
             *(f"velocity {name} set 0 0 0" for name in ("fixed", "rigid", "held")),
             "velocity upright set 0 0 NULL",
-            f"fix thermostat mobile langevin {temperature_k:.17g} {temperature_k:.17g}"
-            f" {50 * timestep_ps:.17g} {seed}",
+            f"fix thermostat mobile langevin {temperature_k:.17g}"
+            f" {cooled_to * temperature_k:.17g} {50 * timestep_ps:.17g} {seed}",
             "fix move all nve",
         )
         self.hold()

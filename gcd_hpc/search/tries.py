@@ -123,4 +123,5 @@ def random_anneal(config: MolecularDynamicsConfig, rng: np.random.Generator) -> 
         num_steps=round(float(np.exp(rng.uniform(np.log(fewest), np.log(most))))),
         timestep_ps=config.timestep_ps,
         seed=int(rng.integers(1, MAX_SEED)),
+        cooled_to=config.cooled_to,
     )

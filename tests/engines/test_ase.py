@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.emt import EMT
+from ase.units import kB
 
 from gcd_hpc.config.campaign import BoundaryConfig, RelaxationConfig, SearchConfig
 from gcd_hpc.config.simulation import CalculatorConfig
@@ -162,6 +163,28 @@ def test_annealing_moves_the_mobile_atoms_and_no_held_ones(emt_child: Child, cop
     moved = np.abs(result.positions - copper_job.positions).max(axis=1)
     assert moved[copper_job.fixed].max() < 1e-12
     assert (moved[~(copper_job.fixed | copper_job.rigid)] > 1e-3).all()
+
+
+@pytest.mark.slow
+def test_atoms_follow_the_temperature_to_which_they_are_cooled(
+    emt_child: Child, copper_job: RelaxJob
+):
+    """By equipartition, from the energy between the last step and the relaxed structure's.
+
+    Half of the energy is kinetic, and so atoms lag behind a falling temperature by the damping
+    time, 50 steps.
+    """
+    start = emt_child.relax(copper_job).positions
+    stopped = dataclasses.replace(copper_job.minimizer, max_force=100.0)
+    cold = dataclasses.replace(copper_job, positions=start, minimizer=stopped)
+    energies = [
+        emt_child.relax(dataclasses.replace(cold, anneal=anneal)).energies.sum()
+        for anneal in (None, Anneal(200.0, 400, 0.005, 3), Anneal(200.0, 400, 0.005, 3, 0.2))
+    ]
+    num_mobile = int((~(copper_job.fixed | copper_job.rigid)).sum())
+    lag_k = 50 * (200.0 - 40.0) / 400
+    thermal_ev = 1.5 * num_mobile * kB * np.array([200.0, 40.0 + lag_k])
+    np.testing.assert_allclose(np.subtract(energies[1:], energies[0]), thermal_ev, rtol=0.25)
 
 
 @pytest.mark.slow

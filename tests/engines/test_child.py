@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk as crystal
 from ase.calculators.eam import EAM
+from ase.units import kB
 
 from gcd_hpc.engines.child import LammpsChild
 from gcd_hpc.engines.jobs import Anneal, RelaxJob
@@ -109,6 +110,20 @@ def test_annealing_with_the_same_seed_is_the_same(
     np.testing.assert_array_equal(
         child.relax(annealed).positions, mortal_child.relax(annealed).positions
     )
+
+
+@pytest.mark.parametrize("cooled_to", [1.0, 0.3])
+def test_atoms_end_at_the_temperature_to_which_they_are_cooled(
+    cooled_to: float, job: RelaxJob, child: LammpsChild
+):
+    """By equipartition, from the energy between the last step and the minimum below it."""
+    anneal = Anneal(1500.0, 1500, 0.005, 5, cooled_to)
+    stopped = replace(job.minimizer, max_evaluations=0)
+    hot = child.relax(replace(job, anneal=anneal, minimizer=stopped))
+    quenched = child.relax(replace(job, anneal=anneal))
+    num_mobile = int((~(job.fixed | job.rigid)).sum())
+    thermal_ev = 1.5 * num_mobile * kB * cooled_to * 1500.0
+    assert hot.energies.sum() - quenched.energies.sum() == pytest.approx(thermal_ev, rel=0.25)
 
 
 def test_annealing_with_another_seed_is_another(job: RelaxJob, child: LammpsChild):

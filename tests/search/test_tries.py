@@ -128,7 +128,9 @@ def test_the_grains_lie_in_the_registry_that_is_returned(frame: Frame):
 
 
 def test_annealing_lies_within_its_bounds_and_each_has_its_own_seed():
-    config = MolecularDynamicsConfig(temperature_k=(1000.0, 2000.0), num_steps=(100, 10_000))
+    config = MolecularDynamicsConfig(
+        temperature_k=(1000.0, 2000.0), num_steps=(100, 10_000), cooled_to=0.3
+    )
     rng = np.random.default_rng(0)
     anneals = [random_anneal(config, rng) for _ in range(500)]
     assert all(
@@ -139,6 +141,7 @@ def test_annealing_lies_within_its_bounds_and_each_has_its_own_seed():
         "log-uniform"
     )
     assert len({anneal.seed for anneal in anneals}) == len(anneals)
+    assert {anneal.cooled_to for anneal in anneals} == {0.3}
 
 
 @pytest.mark.parametrize(("probability", "least", "most"), [(0.0, 0, 0), (0.25, 85, 165)])
