@@ -73,6 +73,10 @@ class ExploreConfig(Section):
     md: MoveDynamicsConfig = MoveDynamicsConfig()
     least_share: Fraction = 0.03
     """Least share of the cost for each kind of move. The rest is shared by success."""
+    anneal_share: Fraction = 0.0
+    """Least share of the cost for moves of kind anneal, if that is more than ``least_share``. They
+    cost about ten times as much as others and find what these do not reach, late and seldom.
+    """
     discount: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     """Weight of a generation's successes relative to those of the generation after it."""
 

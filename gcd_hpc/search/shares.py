@@ -53,27 +53,23 @@ def credits(
 
 
 def shares(
-    history: Sequence[Mapping[str, Outcome]],
-    least_share: float,
-    discount: float,
-    applicable: Collection[str],
+    history: Sequence[Mapping[str, Outcome]], least: Mapping[str, float], discount: float
 ) -> dict[str, float]:
     """Probability with which the next try is one of each source; equal costs without history.
 
-    Each applicable source gets ``least_share`` of the cost, and the rest is divided in proportion
-    to credit per cost. Of two sources with the same share, that with the dearer tries is drawn less
-    often.
+    Each source gets its least share of the cost, and the rest is divided in proportion to credit
+    per cost. Of two sources with the same share, that with the dearer tries is drawn less often.
 
     Args:
         history: outcomes by source of each generation, oldest first.
-        least_share: share of the cost that no source falls below, at most an equal share.
+        least: share of the cost below which a source does not fall, of each that can make a try
+            now. If they exceed 1 together, all are reduced by the same factor.
         discount: weight of a generation relative to the one after it.
-        applicable: sources that can make a try now.
 
     Returns:
         Probabilities by source in alphabetical order; they sum to 1.
     """
-    names = sorted(applicable)
+    names = sorted(least)
     if not names:
         return {}
     weights = [discount ** (len(history) - 1 - age) for age in range(len(history))]
@@ -98,10 +94,12 @@ def shares(
         rates.append((total("credit", [name]) + PRIOR_TRIES * mean_credit) / cost)
         costs.append(cost / tries)
     # Shares of the cost, then frequencies of the tries.
-    least = min(least_share, 1.0 / len(names))
+    reduced = max(1.0, fsum(least.values()))
+    floors = [least[name] / reduced for name in names]
+    rest = 1.0 - fsum(floors)
     successful = fsum(rates)
     parts = [rate / successful if successful > 0 else 1.0 / len(names) for rate in rates]
-    share = [least + (1.0 - least * len(names)) * part for part in parts]
+    share = [floor + rest * part for floor, part in zip(floors, parts, strict=True)]
     frequencies = [one / cost for one, cost in zip(share, costs, strict=True)]
     whole = fsum(frequencies)
     return {name: one / whole for name, one in zip(names, frequencies, strict=True)}

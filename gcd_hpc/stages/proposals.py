@@ -200,7 +200,9 @@ class Proposer:
         kinds = OWN_KINDS + (MODEL_MOVES if self.painter is not None else ())
         if len(self.local_moves) > len(LOCAL_MOVES):
             kinds += tuple(SPECIES_MOVES)
-        return shares(self.known.history, explore.least_share, explore.discount, kinds)
+        least = dict.fromkeys(kinds, explore.least_share)
+        least[ANNEAL] = max(explore.least_share, explore.anneal_share)
+        return shares(self.known.history, least, explore.discount)
 
     @cached_property
     def painter(self) -> "Painter | None":
