@@ -19,7 +19,12 @@ ANY = "any"
 METHODS: dict[str, dict[str, object]] = {
     "fresh": {"search.md.probability": 0, "search.num_tries": 10**6},
     "fresh-md": {"search.num_tries": 10**6},
+    "fresh-cooled": {"search.num_tries": 10**6, "search.md.probability": 1},
     "moves": {"explore.generations": 10**4},
+    "moves-cooled": {
+        **{"search.md.probability": 0.3, "explore.anneal_share": 0.35},
+        "explore.generations": 10**4,
+    },
     "moves-model": {"budget.rounds": 1000},
 }
 """Changes of the boundary's campaign file for each method."""

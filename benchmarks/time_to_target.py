@@ -7,7 +7,9 @@
 Runs the stages of a campaign one after the other in this process and stops at the targets of
 benchmarks/targets.yaml or at the budget. The methods are fresh tries without molecular dynamics
 (fresh) and with it (fresh-md), local moves on the best structures (moves), and local moves beside
-rounds of the model (moves-model). Core-seconds are the processor time in the records of the tasks:
+rounds of the model (moves-model). With fresh-cooled every try is annealed as gcd-hpc init has it,
+hotter, longer and cooling; with moves-cooled a third of the tries and of the cost of moves.
+Core-seconds are the processor time in the records of the tasks:
 what a campaign's ledger counts, of the stage and of LAMMPS, training included.
 
 Each run becomes one line of the output file. Seeds that are in it are skipped, and a run that was
@@ -36,6 +38,7 @@ from benchmarks.target_table import (
     read_targets,
     table,
 )
+from gcd_hpc.campaign.draft import annealing
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.learning.boundary import load_boundary_system, prepare
@@ -93,7 +96,7 @@ class Search:
             return
         moves = range(explore.generations * explore.tasks_per_generation)
         yield from (Task("explore", 0, chunk) for chunk in moves)
-        if method == "moves":
+        if method != "moves-model":
             return
         candidates = range(num_chunks(sampling.num_candidates, sampling.chunk_size))
         for round in range(1, self.config.budget.rounds + 1):
@@ -162,6 +165,10 @@ def _call(run_dir: str, task: Task) -> None:
 def campaign_of(file: Path, method: str, seed: int) -> CampaignConfig:
     """Campaign of a boundary with the changes of a method."""
     changes = METHODS[method] | {"seed": seed}
+    if method.endswith("-cooled"):
+        element = load_campaign(file).boundary.element
+        for key, value in annealing(element).items():
+            changes |= {f"search.md.{key}": value, f"explore.md.{key}": value}
     return load_campaign(file, [f"{key}={value}" for key, value in changes.items()])
 
 

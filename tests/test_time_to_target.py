@@ -110,6 +110,17 @@ def test_every_boundary_is_sound_and_anneals_at_a_fifth_to_half_of_the_melting_p
         assert high == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize("method", ["fresh-cooled", "moves-cooled"])
+def test_cooled_methods_anneal_as_init_proposes_it(method):
+    file = time_to_target.HERE / "boundaries" / "cu_sigma5_210_1x4.yaml"
+    config = campaign_of(file, method, 0)
+    for md in (config.search.md, config.explore.md):
+        # Half to three quarters of the melting point; copper is a third as heavy as tungsten.
+        assert md.temperature_k == (680, 1020)
+        assert md.timestep_ps == pytest.approx(0.015 * (63.5 / 183.8) ** 0.5, abs=0.0005)
+        assert (md.num_steps, md.cooled_to) == ((1000, 2000), 0.3)
+
+
 def test_every_target_belongs_to_a_boundary():
     assert read_targets().keys() <= {file.stem for file in BOUNDARIES}
 

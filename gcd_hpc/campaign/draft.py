@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ase.data import atomic_names, atomic_numbers, reference_states
+from ase.data import atomic_masses, atomic_names, atomic_numbers, reference_states
 
 from gcd_hpc.campaign.soundness import inspect_campaign
 from gcd_hpc.config.boundary import BoundaryConfig
@@ -32,8 +32,16 @@ MELTING_K = {
     **{"Zn": 693, "Be": 1560, "Re": 3459, "Ru": 2607},
 }
 """Melting points, K, that the temperatures of molecular dynamics are taken from."""
-MD_RANGE = (0.2, 0.5)
-"""Lowest and highest temperature of molecular dynamics, in melting points."""
+ANNEALED = (0.5, 0.75)
+"""Lowest and highest temperature from which structures are cooled, in melting points."""
+COOLED_TO = 0.3
+"""Share of their temperature to which they are cooled."""
+ANNEAL_STEPS = (1000, 2000)
+"""Fewest and most steps of that."""
+STEP_PS = 0.0011
+"""Time step of an atom of mass 1 u, ps. It grows with the square root of the mass, as the period of
+vibration does.
+"""
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,10 @@ potential:{source}
 {_comment("Others that LAMMPS ships:", others)}
 search: # random tries, from which everything starts
   num_tries: 80
-{_dynamics(self.element, "probability: 0.25, ", "[800, 4000]")}
+{_dynamics(self.element, {"probability": 0.3})}
 explore: # moves on the best structures, after the search and in each round
   generations: 12
-{_dynamics(self.element, "", "[200, 1500]")}
+{_dynamics(self.element, {})}
 sampling:
   num_candidates: 120 # of each model
 
@@ -197,12 +205,24 @@ def _comment(title: str, names: list[str]) -> str:
     return f"  # {title} {', '.join(names)}\n" if names else ""
 
 
-def _dynamics(element: str, probability: str, num_steps: str) -> str:
-    """Molecular dynamics at temperatures that suit the element, or a line that asks for them."""
+def annealing(element: str) -> dict[str, Any]:
+    """Settings of molecular dynamics that anneal boundaries of an element with a known melting
+    point, for ``search.md`` and ``explore.md``.
+    """
+    mass = float(atomic_masses[atomic_numbers[element]])
+    return {
+        "temperature_k": [round(share * MELTING_K[element] / 10) * 10 for share in ANNEALED],
+        "num_steps": list(ANNEAL_STEPS),
+        "timestep_ps": round(STEP_PS * mass**0.5, 3),
+        "cooled_to": COOLED_TO,
+    }
+
+
+def _dynamics(element: str, more: dict[str, Any]) -> str:
+    """Molecular dynamics that suit the element, or a line that asks for the temperatures."""
     if element not in MELTING_K:
-        return "  # md: {temperature_k: ...} # 0.2 to 0.5 of the melting point\n"
-    low, high = (round(share * MELTING_K[element], -1) for share in MD_RANGE)
-    return (
-        f"  md: {{{probability}temperature_k: [{low:g}, {high:g}], num_steps: {num_steps}}}"
-        " # 0.2 to 0.5 of the melting point\n"
+        return "  # md: {temperature_k: ...} # 0.5 to 0.75 of the melting point\n"
+    keys = yaml.safe_dump(
+        more | annealing(element), default_flow_style=True, sort_keys=False, width=1000
     )
+    return f"  md: {keys.strip()} # 0.5 to 0.75 of the melting point\n"

@@ -20,13 +20,11 @@ from gcd_hpc.config.simulation import MolecularDynamicsConfig
 
 
 class MoveDynamicsConfig(MolecularDynamicsConfig):
-    """Molecular dynamics of the moves of kind anneal. It is shorter and cooler than that of new
-    tries, because most of the structure is good already.
-    """
+    """Molecular dynamics of the moves of kind anneal, by default short and cool."""
 
     temperature_k: tuple[PositiveFloat, PositiveFloat] = (600.0, 1800.0)
-    """Lowest and highest temperature, drawn uniformly, K. 0.2 to 0.5 of the melting point is a good
-    range.
+    """Lowest and highest temperature, drawn uniformly, K. With ``cooled_to`` of 0.3, half to three
+    quarters of the melting point is a good range.
     """
     num_steps: tuple[PositiveInt, PositiveInt] = (200, 1500)
     """Smallest and largest number of steps, drawn log-uniformly."""

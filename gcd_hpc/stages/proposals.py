@@ -44,6 +44,8 @@ NUM_PARTNERS = 8
 """Structures of the archive that are drawn until one has the registry of the parent."""
 WITH_SHIFT = 0.15
 """Share of the other local moves that also shift the upper grain."""
+UNCHANGED = 0.5
+"""Share of the moves of kind anneal in which nothing but the dynamics changes the structure."""
 START_LOG_SNR = (-2.5, -0.5)
 """Lowest and highest lambda to which a structure is noised before a model restores it."""
 
@@ -151,9 +153,12 @@ class Proposer:
                 return crossed
             kind = str(rng.choice(list(self.local_moves)))
         explore = self.system.config.explore
+        anneal = random_anneal(explore.md, rng) if kind == ANNEAL else None
+        if kind == ANNEAL and rng.random() < UNCHANGED:
+            same = Proposal(parent.positions, parent.registry, None, parent.species)
+            return self._made(row, kind, same, (current.id,), anneal)
         change = str(rng.choice(list(self.local_moves))) if kind == ANNEAL else kind
         proposal = local_move(parent, change, self.system.frame, explore, rng)
-        anneal = random_anneal(explore.md, rng) if kind == ANNEAL else None
         made = self._made(row, kind, proposal, (current.id,), anneal)
         # Energies belong to positions, so a parent that was moved back into the frame has none.
         is_in_place = np.array_equal(

@@ -1,6 +1,6 @@
-"""Made the reference structures beside this file from a random search of this program:
+"""Made the reference structures beside this file from a search of this program:
 
-    gcd-hpc campaign campaigns/w_sigma5.yaml --set seed=0 --until search --run-dir RUN
+    gcd-hpc campaign campaigns/w_sigma5.yaml --set budget.rounds=0 --run-dir RUN
     python tests/data/w_sigma5/make.py RUN
 
 The lowest structures at [n] = 1/5 and 2/5, the second twice along x, are made higher by four
