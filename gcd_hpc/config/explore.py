@@ -73,7 +73,8 @@ class ExploreConfig(Section):
     """Least share of the cost for each kind of move. The rest is shared by success."""
     anneal_share: Fraction = 0.0
     """Least share of the cost for moves of kind anneal, if that is more than ``least_share``. They
-    cost about ten times as much as others and find what these do not reach, late and seldom.
+    cost about eight times as much as others and seldom find something, but then what these do not
+    reach.
     """
     discount: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     """Weight of a generation's successes relative to those of the generation after it."""

@@ -182,6 +182,24 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
     assert origins
 
 
+def test_half_of_the_annealed_moves_begin_with_the_structure_as_it_is(explored):
+    explored("run", [0, 1])
+    run_dir = explored.folders[0]
+    system, population = load_boundary_system(run_dir), population_of(run_dir)
+    proposer = Proposer(system, population, population.before(0, 0), Path(run_dir), 0)
+    unchanged = 0
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        current = proposer.first(rng)
+        made = proposer.propose(current, number, rng, "anneal")
+        before, after = current.positions, made.row.unrelaxed_positions
+        if made.row.status == "sampled":
+            assert made.anneal is not None
+            unchanged += len(before) == len(after) and np.isin(after, before).all()
+    # Four standard deviations about 30.
+    assert 15 <= unchanged <= 45
+
+
 def test_generations_that_patience_ended_are_not_part_of_the_history(run_copy):
     run_dir = run_copy("patient", *EXPLORE, "explore.generations=5", "explore.patience=1")
     population = population_of(str(run_dir))
