@@ -44,7 +44,7 @@ NUM_PARTNERS = 8
 """Structures of the archive that are drawn until one has the registry of the parent."""
 WITH_SHIFT = 0.15
 """Share of the other local moves that also shift the upper grain."""
-UNCHANGED = 0.5
+UNCHANGED = 0.75
 """Share of the moves of kind anneal in which nothing but the dynamics changes the structure."""
 START_LOG_SNR = (-2.5, -0.5)
 """Lowest and highest lambda to which a structure is noised before a model restores it."""

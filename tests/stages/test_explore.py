@@ -182,7 +182,7 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
     assert origins
 
 
-def test_half_of_the_annealed_moves_begin_with_the_structure_as_it_is(explored):
+def test_most_annealed_moves_begin_with_the_structure_as_it_is(explored):
     explored("run", [0, 1])
     run_dir = explored.folders[0]
     system, population = load_boundary_system(run_dir), population_of(run_dir)
@@ -196,8 +196,8 @@ def test_half_of_the_annealed_moves_begin_with_the_structure_as_it_is(explored):
         if made.row.status == "sampled":
             assert made.anneal is not None
             unchanged += len(before) == len(after) and np.isin(after, before).all()
-    # Four standard deviations about 30.
-    assert 15 <= unchanged <= 45
+    # Four standard deviations about 45.
+    assert 31 <= unchanged < 60
 
 
 def test_generations_that_patience_ended_are_not_part_of_the_history(run_copy):
