@@ -21,7 +21,7 @@ AS_MEASURED = [
     "explore.generations=0",
     *["search.md.probability=0.25", "search.md.num_steps=[800, 4000]"],
     *["search.num_tries=640", "training.num_steps=3000", "training.retrain_steps=1500"],
-    *["training.windows=0", "sampling.num_candidates=960"],
+    *["training.windows=0", "sampling.num_candidates=960", "budget.rounds=2"],
 ]
 
 
