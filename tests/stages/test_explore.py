@@ -49,6 +49,14 @@ def explored(run_copy):
         worker_child(folder).close()
 
 
+def first_proposer(explored) -> Proposer:
+    """Maker of the structures of the first generation of an explored run."""
+    explored("run", [0, 1])
+    run_dir = explored.folders[0]
+    system, population = load_boundary_system(run_dir), population_of(run_dir)
+    return Proposer(system, population, population.before(0, 0), Path(run_dir), 0)
+
+
 def test_every_move_is_one_row_with_its_kind_its_parents_and_its_cost(explored):
     rows = [row for part in explored("run", [0, 1, 2, 3]).values() for row in part]
     assert [row.index for row in rows] == list(range(16))
@@ -164,10 +172,7 @@ def test_the_first_round_explores_without_torch():
 
 
 def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explored):
-    explored("run", [0, 1])
-    run_dir = explored.folders[0]
-    system, population = load_boundary_system(run_dir), population_of(run_dir)
-    proposer = Proposer(system, population, population.before(0, 0), Path(run_dir), 0)
+    proposer = first_proposer(explored)
     origins = 0
     for number in range(20):
         rng = np.random.default_rng(number)
@@ -185,10 +190,8 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
 
 
 def test_most_annealed_moves_begin_with_the_structure_as_it_is(explored):
-    explored("run", [0, 1])
-    run_dir = explored.folders[0]
-    system, population = load_boundary_system(run_dir), population_of(run_dir)
-    proposer = Proposer(system, population, population.before(0, 0), Path(run_dir), 0)
+    proposer = first_proposer(explored)
+    system = proposer.system
     unchanged = 0
     for number in range(60):
         rng = np.random.default_rng(number)
