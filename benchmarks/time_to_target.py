@@ -38,7 +38,7 @@ from benchmarks.target_table import (
     read_targets,
     table,
 )
-from gcd_hpc.campaign.draft import annealing
+from gcd_hpc.campaign.draft import OF_MOVES, OF_TRIES
 from gcd_hpc.config.campaign import CampaignConfig
 from gcd_hpc.config.loader import dump, load_campaign
 from gcd_hpc.learning.boundary import load_boundary_system, prepare
@@ -167,8 +167,8 @@ def campaign_of(file: Path, method: str, seed: int) -> CampaignConfig:
     changes = METHODS[method] | {"seed": seed}
     if method.endswith("-cooled"):
         element = load_campaign(file).boundary.element
-        for key, value in annealing(element).items():
-            changes |= {f"search.md.{key}": value, f"explore.md.{key}": value}
+        changes |= {f"search.md.{key}": value for key, value in OF_TRIES.of(element).items()}
+        changes |= {f"explore.md.{key}": value for key, value in OF_MOVES.of(element).items()}
     return load_campaign(file, [f"{key}={value}" for key, value in changes.items()])
 
 

@@ -32,16 +32,47 @@ MELTING_K = {
     **{"Zn": 693, "Be": 1560, "Re": 3459, "Ru": 2607},
 }
 """Melting points, K, that the temperatures of molecular dynamics are taken from."""
-ANNEALED = (0.5, 0.75)
-"""Lowest and highest temperature from which structures are cooled, in melting points."""
 COOLED_TO = 0.3
-"""Share of their temperature to which they are cooled."""
-ANNEAL_STEPS = (1000, 2000)
-"""Fewest and most steps of that."""
+"""Share of their temperature to which structures are cooled."""
 STEP_PS = 0.0011
 """Time step of an atom of mass 1 u, ps. It grows with the square root of the mass, as the period of
 vibration does.
 """
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """Molecular dynamics in units of what depends on the element.
+
+    melting: lowest and highest temperature at which it begins, in melting points.
+    num_steps: fewest and most steps.
+    """
+
+    melting: tuple[float, float]
+    num_steps: tuple[int, int]
+
+    @property
+    def remark(self) -> str:
+        """What the temperatures are, as a comment of a campaign file."""
+        lowest, highest = self.melting
+        return f" # {lowest:g} to {highest:g} of the melting point"
+
+    def of(self, element: str) -> dict[str, Any]:
+        """Keys of ``search.md`` or ``explore.md`` for an element with a known melting point."""
+        mass = float(atomic_masses[atomic_numbers[element]])
+        limits_k = [share * MELTING_K[element] for share in self.melting]
+        return {
+            "temperature_k": [round(limit_k / 10) * 10 for limit_k in limits_k],
+            "num_steps": list(self.num_steps),
+            "timestep_ps": round(STEP_PS * mass**0.5, 3),
+            "cooled_to": COOLED_TO,
+        }
+
+
+OF_TRIES = Annealing((0.5, 0.75), (1000, 2000))
+"""Annealing of random tries, whose grains still have to find their places."""
+OF_MOVES = Annealing((0.6, 0.9), (500, 1000))
+"""Annealing of moves, between grains that are held. docs/search.md#annealing has others."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +113,10 @@ potential:{source}
 {_comment("Others that LAMMPS ships:", others)}
 search: # random tries, from which everything starts
   num_tries: 80
-{_dynamics(self.element, {"probability": 0.3})}
+{_dynamics(OF_TRIES, self.element, {"probability": 0.3})}
 explore: # moves on the best structures, after the search and in each round
   generations: 12
-{_dynamics(self.element, {})}
+{_dynamics(OF_MOVES, self.element, {})}
 sampling:
   num_candidates: 120 # of each model
 
@@ -205,24 +236,11 @@ def _comment(title: str, names: list[str]) -> str:
     return f"  # {title} {', '.join(names)}\n" if names else ""
 
 
-def annealing(element: str) -> dict[str, Any]:
-    """Settings of molecular dynamics that anneal boundaries of an element with a known melting
-    point, for ``search.md`` and ``explore.md``.
-    """
-    mass = float(atomic_masses[atomic_numbers[element]])
-    return {
-        "temperature_k": [round(share * MELTING_K[element] / 10) * 10 for share in ANNEALED],
-        "num_steps": list(ANNEAL_STEPS),
-        "timestep_ps": round(STEP_PS * mass**0.5, 3),
-        "cooled_to": COOLED_TO,
-    }
-
-
-def _dynamics(element: str, more: dict[str, Any]) -> str:
+def _dynamics(annealing: Annealing, element: str, more: dict[str, Any]) -> str:
     """Molecular dynamics that suit the element, or a line that asks for the temperatures."""
     if element not in MELTING_K:
-        return "  # md: {temperature_k: ...} # 0.5 to 0.75 of the melting point\n"
+        return f"  # md: {{temperature_k: ...}}{annealing.remark}\n"
     keys = yaml.safe_dump(
-        more | annealing(element), default_flow_style=True, sort_keys=False, width=1000
+        more | annealing.of(element), default_flow_style=True, sort_keys=False, width=1000
     )
-    return f"  md: {keys.strip()} # 0.5 to 0.75 of the melting point\n"
+    return f"  md: {keys.strip()}{annealing.remark}\n"

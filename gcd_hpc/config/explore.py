@@ -23,8 +23,8 @@ class MoveDynamicsConfig(MolecularDynamicsConfig):
     """Molecular dynamics of the moves of kind anneal, by default short and cool."""
 
     temperature_k: tuple[PositiveFloat, PositiveFloat] = (600.0, 1800.0)
-    """Lowest and highest temperature, drawn uniformly, K. With ``cooled_to`` of 0.3, half to three
-    quarters of the melting point is a good range.
+    """Lowest and highest temperature, drawn uniformly, K. With ``cooled_to`` of 0.3, 0.6 to 0.9
+    of the melting point is a good range.
     """
     num_steps: tuple[PositiveInt, PositiveInt] = (200, 1500)
     """Smallest and largest number of steps, drawn log-uniformly."""
@@ -67,14 +67,16 @@ class ExploreConfig(Section):
     window_radius: tuple[PositiveFloat, PositiveFloat] = (3.0, 6.5)
     """Smallest and largest radius of a window in the boundary plane."""
     window_depth: PositiveFloat = 6.0
-    """Largest distance of the atoms of a window from the height of the boundary."""
+    """Largest distance of the atoms of a window from the height of the boundary, and of those that
+    molecular dynamics move where nothing else changes.
+    """
     md: MoveDynamicsConfig = MoveDynamicsConfig()
     least_share: Fraction = 0.03
     """Least share of the cost for each kind of move. The rest is shared by success."""
     anneal_share: Fraction = 0.0
     """Least share of the cost for moves of kind anneal, if that is more than ``least_share``. They
-    cost about eight times as much as others and seldom find something, but then what these do not
-    reach.
+    cost three to four times as much as others and seldom find something, but then what these do
+    not reach.
     """
     discount: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     """Weight of a generation's successes relative to those of the generation after it."""

@@ -44,11 +44,14 @@ class Origin:
     positions: (M, 3) Å.
     energies: (M,) of its atoms, eV.
     numbers: (M,) atomic numbers; None if there is one element.
+    layer: lowest and highest height in Å of the atoms that are annealed besides those around the
+        change, or alone if there is none; None if there is no such layer.
     """
 
     positions: np.ndarray
     energies: np.ndarray
     numbers: np.ndarray | None = None
+    layer: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Cluster:
     ) -> "Cluster | None":
         """Cluster around the atoms by which a slab differs from its origin.
 
-        None if it would hold so much of the slab that relaxing all of it costs no more.
+        None if it would hold so much of the slab that relaxing all of it costs no more. That does
+        not hold for annealing, which costs many times as much.
 
         Args:
             job: relaxation of the whole slab, whose atoms must be finite and lie in its box.
@@ -82,11 +86,14 @@ class Cluster:
         cell = in_plane(cell_of(job.box))
         energies, vanished = _energies_before(job, origin, cell)
         changed = np.concatenate([job.positions[np.isnan(energies)], vanished])  # (k, 3) Å
-        if not len(changed) or len(changed) > LARGEST_SHARE * len(job.positions):
+        if len(changed) > LARGEST_SHARE * len(job.positions):
             return None
         # The relaxed atoms are those around a change, apart from the layers at the ends.
-        free = ~(job.fixed | job.rigid)
-        mobile = free & (_distances(job.positions, changed, cell, MARGIN) <= MARGIN)
+        touched = _distances(job.positions, changed, cell, MARGIN) <= MARGIN
+        if origin.layer is not None:
+            lowest, highest = origin.layer
+            touched |= (job.positions[:, 2] >= lowest) & (job.positions[:, 2] <= highest)
+        mobile = touched & ~(job.fixed | job.rigid)
         # Relaxed atoms need all atoms in their range. The others next to them need their nearest
         # neighbours: in an embedded-atom potential these make most of the density around them.
         strong = min(CLOSE * nearest_neighbor, cutoff)
@@ -94,7 +101,8 @@ class Cluster:
         sources = np.concatenate([job.positions[mobile], changed])
         distances = _distances(job.positions, sources, cell, reach)
         close = distances <= strong
-        if close.sum() > LARGEST_SHARE * len(close) or not mobile.any():
+        is_large = job.anneal is None and close.sum() > LARGEST_SHARE * len(close)
+        if is_large or not mobile.any():
             return None
         # Relaxed, close and further atoms are ranges of the job's atoms.
         needed = np.flatnonzero(distances <= reach)
@@ -240,8 +248,10 @@ def _distances(
 
     Args:
         positions: (N, 3) in the box, Å.
-        sources: (k, 3) Å, at least one.
+        sources: (k, 3) Å.
     """
+    if not len(sources):
+        return np.full(len(positions), np.inf)
     # A search among the sources costs more than this check, which rules out most of a large slab.
     maybe = _may_be_near(positions, sources, cell, limit)
     distances = np.full(len(positions), np.inf)

@@ -19,7 +19,7 @@ from gcd_hpc.search.archive import draw_parent
 from gcd_hpc.search.moves import LOCAL_MOVES, SPECIES_MOVES, Move, Proposal, crossover, local_moves
 from gcd_hpc.search.shares import shares
 from gcd_hpc.search.tries import random_anneal, search_start
-from gcd_hpc.search.windows import Parent, draw_window, recentred
+from gcd_hpc.search.windows import Parent, boundary_height, draw_window, recentred
 from gcd_hpc.seeds import EXPLORE, generator
 from gcd_hpc.stages.choosing import kept_chooser
 from gcd_hpc.stages.population import Known, Population
@@ -45,7 +45,9 @@ NUM_PARTNERS = 8
 WITH_SHIFT = 0.15
 """Share of the other local moves that also shift the upper grain."""
 UNCHANGED = 0.75
-"""Share of the moves of kind anneal in which nothing but the dynamics changes the structure."""
+"""Share of the moves of kind anneal in which nothing but the dynamics changes the structure. They
+act on the atoms within the depth of a window of the boundary, between held grains.
+"""
 START_LOG_SNR = (-2.5, -0.5)
 """Lowest and highest lambda to which a structure is noised before a model restores it."""
 
@@ -57,7 +59,9 @@ class Unrelaxed:
     row: Candidate
     anneal: Anneal | None = None
     origin: Origin | None = None
-    """The relaxed structure that a local move changed; None if its energies are not exact."""
+    """The relaxed structure that a local move changed or whose boundary is annealed; None if its
+    energies are not exact.
+    """
 
 
 @dataclass(frozen=True)
@@ -154,26 +158,22 @@ class Proposer:
             kind = str(rng.choice(list(self.local_moves)))
         explore = self.system.config.explore
         anneal = random_anneal(explore.md, rng) if kind == ANNEAL else None
+        layer = None
         if kind == ANNEAL and rng.random() < UNCHANGED:
-            same = Proposal(parent.positions, parent.registry, None, parent.species)
-            return self._made(row, kind, same, (current.id,), anneal)
-        change = str(rng.choice(list(self.local_moves))) if kind == ANNEAL else kind
-        proposal = local_move(parent, change, self.system.frame, explore, rng)
+            proposal = Proposal(parent.positions, parent.registry, None, parent.species)
+            height = boundary_height(parent, self.system.frame)
+            layer = height - explore.window_depth, height + explore.window_depth
+        else:
+            change = str(rng.choice(list(self.local_moves))) if kind == ANNEAL else kind
+            proposal = local_move(parent, change, self.system.frame, explore, rng)
         made = self._made(row, kind, proposal, (current.id,), anneal)
         # Energies belong to positions, so a parent that was moved back into the frame has none.
         is_in_place = np.array_equal(
             parent.positions, self.system.bicrystal.wrap(current.positions)
         )
-        return replace(
-            made,
-            origin=Origin(
-                current.positions,
-                current.energies_ev,
-                self.system.own_numbers(current.numbers),
-            )
-            if is_in_place
-            else None,
-        )
+        numbers = self.system.own_numbers(current.numbers)
+        origin = Origin(current.positions, current.energies_ev, numbers, layer)
+        return replace(made, origin=origin if is_in_place else None)
 
     def _crossed(
         self, row: Candidate, current: Candidate, parent: Parent, rng: np.random.Generator

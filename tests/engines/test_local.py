@@ -142,6 +142,29 @@ def test_an_annealed_change_has_exact_energies_even_if_atoms_moved_far(
     assert_exact(child, atoms, relaxed, bicrystal, bulk)
 
 
+@pytest.mark.parametrize("depth", [4.0, 12.0])
+def test_a_layer_of_any_depth_is_annealed_between_held_grains_and_has_exact_energies(
+    depth: float, child: LammpsChild, bicrystal: Bicrystal, bulk: Bulk
+):
+    config = RelaxationConfig()
+    atoms = phase(GROUND_STATE)
+    known = relax_boundary(child, atoms, bicrystal, bulk, config)
+    atoms.positions = known.positions
+    heights = atoms.positions[:, 2]
+    layer = heights.mean() - depth, heights.mean() + depth
+    inside = (heights >= layer[0]) & (heights <= layer[1])
+    annealed = relax_boundary(
+        *(child, atoms, bicrystal, bulk, config),
+        finish=False,
+        anneal=Anneal(3000.0, 200, 0.002, 5),
+        origin=Origin(known.positions, known.energies, layer=layer),
+    )
+    assert annealed.preset == "local"
+    np.testing.assert_array_equal(annealed.positions[~inside], known.positions[~inside])
+    assert (annealed.positions[inside] != known.positions[inside]).any(axis=1).all()
+    assert_exact(child, atoms, annealed, bicrystal, bulk)
+
+
 def test_a_change_of_the_whole_boundary_is_screened_as_if_nothing_were_known(
     child: LammpsChild, tiled, bicrystal: Bicrystal, bulk: Bulk
 ):

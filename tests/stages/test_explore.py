@@ -12,7 +12,7 @@ from gcd_hpc.search.moves import LOCAL_MOVES
 from gcd_hpc.search.windows import Parent, recentred
 from gcd_hpc.stages.explore import explore_chunk
 from gcd_hpc.stages.population import Population, population_of
-from gcd_hpc.stages.proposals import OWN_KINDS, Proposer
+from gcd_hpc.stages.proposals import ANNEAL, OWN_KINDS, Proposer
 from gcd_hpc.stages.relaxing import worker_child
 from gcd_hpc.store.alloys import excess_energies
 from gcd_hpc.store.makers import MODEL_MOVES
@@ -178,7 +178,7 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
         rng = np.random.default_rng(number)
         current = proposer.first(rng)
         made = proposer.propose(current, number, rng)
-        if made.row.move not in LOCAL_MOVES:
+        if made.row.move not in (*LOCAL_MOVES, ANNEAL):
             assert made.origin is None
         elif made.origin is not None:
             origins += 1
@@ -192,7 +192,7 @@ def test_a_local_move_knows_the_energies_of_the_structure_that_it_changed(explor
 def test_most_annealed_moves_begin_with_the_structure_as_it_is(explored):
     proposer = first_proposer(explored)
     system = proposer.system
-    unchanged = 0
+    unchanged, layers = 0, 0
     for number in range(60):
         rng = np.random.default_rng(number)
         current = proposer.first(rng)
@@ -202,7 +202,12 @@ def test_most_annealed_moves_begin_with_the_structure_as_it_is(explored):
             registry, excess_ev = np.array(current.registry_relaxed), excess_energies(vars(current))
             parent = recentred(Parent(current.positions, excess_ev, registry), system.frame)
             after = made.row.unrelaxed_positions
-            unchanged += np.array_equal(after, system.bicrystal.wrap(parent.positions))
+            is_unchanged = np.array_equal(after, system.bicrystal.wrap(parent.positions))
+            unchanged += is_unchanged
+            if made.origin is not None:
+                assert (made.origin.layer is not None) == is_unchanged
+                layers += is_unchanged
+    assert layers
     # Four standard deviations about 45.
     assert 31 <= unchanged < 60
 
