@@ -56,7 +56,8 @@ class ExploreConfig(Section):
     chains_per_task: PositiveInt = 4
     """Chains of one task, which writes one part file. Must divide chains."""
     archive_size: PositiveInt = 12
-    """Number of lowest unique structures of each [n] from which chains start. In alloys those are
+    """Number of lowest unique structures of each [n] from which chains start. The one at a quarter
+    of this number is drawn e times less often than the lowest. In alloys those are
     added that are the lowest of their [n] at other chemical potentials, see
     docs/science.md#mu-range.
     """

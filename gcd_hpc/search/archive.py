@@ -19,8 +19,10 @@ from gcd_hpc.structures.fingerprint import Fingerprint, first_unique, is_same
 
 Archive = Mapping[int, Sequence[str]]
 """Ids of the structures of each n_index in the order of their ranks, as ``archive`` gives them."""
-RANK_SCALE = 3.0
-"""Rank at which a structure is e times less often a parent than the lowest one of its [n]."""
+RANK_SCALE = 0.25
+"""Rank at which a structure is e times less often a parent than the lowest one of its [n], as a
+share of the size of the archive.
+"""
 
 
 def archive(
@@ -66,8 +68,12 @@ def archive(
     return kept
 
 
-def draw_parent(archive: Archive, rng: np.random.Generator) -> str:
+def draw_parent(archive: Archive, size: int, rng: np.random.Generator) -> str:
     """Id of a random structure: [n] is drawn evenly, then a low rank more often than a high one.
+
+    Args:
+        size: largest number of structures of one [n] in the archive, where compositions do not
+            differ.
 
     Raises:
         ValueError: if the archive is empty.
@@ -75,8 +81,9 @@ def draw_parent(archive: Archive, rng: np.random.Generator) -> str:
     filled = sorted(number for number, members in archive.items() if members)
     members = archive[filled[rng.integers(len(filled))]]
     # Inverse of the cumulative distribution that ends with the last rank.
-    whole = -expm1(-len(members) / RANK_SCALE)
-    rank = int(-RANK_SCALE * log1p(-whole * rng.random()))
+    scale = RANK_SCALE * size
+    whole = -expm1(-len(members) / scale)
+    rank = int(-scale * log1p(-whole * rng.random()))
     return members[min(rank, len(members) - 1)]
 
 

@@ -78,7 +78,7 @@ class Proposer:
         """A structure of the archive to start a chain from; None if nothing is known yet."""
         if not self.known.archive:
             return None
-        return self.population.candidate(draw_parent(self.known.archive, rng))
+        return self._drawn(rng)
 
     def empty(self, index: int) -> Candidate:
         """Row ``index`` of the round, without a structure."""
@@ -184,7 +184,7 @@ class Proposer:
         would change nothing, so that several partners are drawn.
         """
         for _ in range(NUM_PARTNERS):
-            partner = self.population.candidate(draw_parent(self.known.archive, rng))
+            partner = self._drawn(rng)
             same_n = partner.n_index == current.n_index
             if same_n and abs(partner.gb_energy_j_m2 - current.gb_energy_j_m2) < SAME_ENERGY_J_M2:
                 continue
@@ -282,6 +282,11 @@ class Proposer:
         numbers = self.system.own_numbers(proposal.species)
         made = with_structure(self.system, row, positions, proposal.registry, numbers=numbers)
         return Unrelaxed(made, anneal)
+
+    def _drawn(self, rng: np.random.Generator) -> Candidate:
+        """A random structure of the archive."""
+        size = self.system.config.explore.archive_size
+        return self.population.candidate(draw_parent(self.known.archive, size, rng))
 
     def _parent(self, row: Candidate) -> Parent:
         parent = Parent(

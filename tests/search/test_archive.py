@@ -108,7 +108,7 @@ def test_fingerprints_are_made_only_until_the_archive_is_full():
 def test_n_is_drawn_evenly_and_low_ranks_more_often():
     members = {0: ["a"], 3: [f"b{rank}" for rank in range(6)], 7: ["c", "d"], 9: []}
     rng = np.random.default_rng(0)
-    counts = Counter(draw_parent(members, rng) for _ in range(9000))
+    counts = Counter(draw_parent(members, 12, rng) for _ in range(9000))
     of_n = {n: sum(counts[row] for row in several) for n, several in members.items()}
     # 3,000 each, 45 is the standard deviation.
     assert [of_n[n] for n in (0, 3, 7)] == pytest.approx([3000] * 3, abs=180)
@@ -118,11 +118,23 @@ def test_n_is_drawn_evenly_and_low_ranks_more_often():
     assert ranks == pytest.approx(expected, abs=110), "four standard deviations"
 
 
+def test_a_larger_archive_is_drawn_from_more_evenly():
+    members = {0: [f"{rank:02}" for rank in range(32)]}
+    rng = np.random.default_rng(0)
+    small, large = (
+        np.mean([int(draw_parent(members, size, rng)) for _ in range(4000)]) for size in (12, 32)
+    )
+    # Means of exponentials that end at 32, rounded down; 0.1 is the error of the larger one.
+    ranks = np.arange(32)
+    expected = [np.average(ranks, weights=np.exp(-4 * ranks / size)) for size in (12, 32)]
+    assert [small, large] == pytest.approx(expected, abs=0.45)
+
+
 def test_the_same_stream_draws_the_same_parent_whatever_the_order_of_the_archive():
     members = {0: ["a"], 3: ["b", "c"], 7: ["d", "e"]}
     backwards = dict(reversed(members.items()))
     for seed in range(30):
-        one, two = (draw_parent(a, np.random.default_rng(seed)) for a in (members, backwards))
+        one, two = (draw_parent(a, 12, np.random.default_rng(seed)) for a in (members, backwards))
         assert one == two
 
 
