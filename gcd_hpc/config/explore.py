@@ -56,10 +56,10 @@ class ExploreConfig(Section):
     chains_per_task: PositiveInt = 4
     """Chains of one task, which writes one part file. Must divide chains."""
     archive_size: PositiveInt = 12
-    """Number of lowest unique structures of each [n] from which chains start. The one at a quarter
-    of this number is drawn e times less often than the lowest. In alloys those are
-    added that are the lowest of their [n] at other chemical potentials, see
-    docs/science.md#mu-range.
+    """Number of lowest unique structures of each [n] from which chains start. Of two that moves
+    began with as often, one that is a quarter of this number of ranks higher is drawn e times less
+    often. In alloys those are added that are the lowest of their [n] at other chemical potentials,
+    see docs/science.md#mu-range.
     """
     threshold_j_m2: NonNegativeFloat = 0.05
     """How much higher a new structure may lie for its chain to go on from it."""

@@ -6,22 +6,22 @@ potential has a range, structures that are the lowest of their [n] elsewhere in 
 archive too, which so keeps several compositions.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, zip_longest
-from math import expm1, log1p
 from types import MappingProxyType
 
 import numpy as np
 
 from gcd_hpc.search.compositions import Envelope
+from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 from gcd_hpc.structures.fingerprint import Fingerprint, first_unique, is_same
 
 Archive = Mapping[int, Sequence[str]]
 """Ids of the structures of each n_index in the order of their ranks, as ``archive`` gives them."""
 RANK_SCALE = 0.25
-"""Rank at which a structure is e times less often a parent than the lowest one of its [n], as a
-share of the size of the archive.
+"""Rank at which a structure is e times less often a parent than the lowest one of its [n], if both
+were tried as often, as a share of the size of the archive.
 """
 
 
@@ -68,23 +68,61 @@ def archive(
     return kept
 
 
-def draw_parent(archive: Archive, size: int, rng: np.random.Generator) -> str:
-    """Id of a random structure: [n] is drawn evenly, then a low rank more often than a high one.
+def times_tried(
+    archive: Archive,
+    ids: Sequence[str],
+    n_index: Sequence[int],
+    energies: Sequence[float],
+    parents: Sequence[str],
+) -> dict[str, int]:
+    """How many moves began with each structure of an archive, under whatever id it was found.
+
+    Structures of one [n] whose energies are the same to SAME_ENERGY_J_M2 count as one, because the
+    same structure is found many times.
+
+    Args:
+        ids, n_index, energies: (M,) of relaxed structures; J/m^2.
+        parents: ids of the structures with which moves began.
+    """
+    children = Counter(parents)
+    by_n: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    energy_of = {}
+    for row, number, energy in zip(ids, n_index, energies, strict=True):
+        by_n[int(number)].append((float(energy), children[row]))
+        energy_of[row] = float(energy)
+    tried = {}
+    for number, members in archive.items():
+        ordered = np.array(sorted(by_n[number]))  # (m, 2) J/m^2 and moves
+        sums = np.concatenate([[0.0], np.cumsum(ordered[:, 1])])
+        for row in members:
+            limits = np.array([-SAME_ENERGY_J_M2, SAME_ENERGY_J_M2]) + energy_of[row]
+            first, end = np.searchsorted(ordered[:, 0], limits)
+            tried[row] = int(sums[end] - sums[first])
+    return tried
+
+
+def draw_parent(
+    archive: Archive, size: int, tried: Mapping[str, int], rng: np.random.Generator
+) -> str:
+    """Id of a random structure of an archive.
+
+    [n] is drawn evenly. Of its structures one is drawn with the weight
+    exp(-rank / (RANK_SCALE size)) / (1 + times it was tried), so that moves begin with a new
+    structure soon and do not begin with the lowest ones for ever.
 
     Args:
         size: largest number of structures of one [n] in the archive, where compositions do not
             differ.
+        tried: number of moves that began with a structure, by its id; 0 if it has none.
 
     Raises:
         ValueError: if the archive is empty.
     """
     filled = sorted(number for number, members in archive.items() if members)
     members = archive[filled[rng.integers(len(filled))]]
-    # Inverse of the cumulative distribution that ends with the last rank.
-    scale = RANK_SCALE * size
-    whole = -expm1(-len(members) / scale)
-    rank = int(-scale * log1p(-whole * rng.random()))
-    return members[min(rank, len(members) - 1)]
+    times = np.array([tried.get(row, 0) for row in members])
+    weights = np.exp(-np.arange(len(members)) / (RANK_SCALE * size)) / (1 + times)
+    return members[int(rng.choice(len(members), p=weights / weights.sum()))]
 
 
 def entered(

@@ -16,7 +16,7 @@ import numpy as np
 
 from gcd_hpc.learning.boundary import BoundarySystem, load_boundary_system
 from gcd_hpc.learning.candidates import boundary_fingerprint
-from gcd_hpc.search.archive import Archive, archive, entered
+from gcd_hpc.search.archive import Archive, archive, entered, times_tried
 from gcd_hpc.search.compositions import Envelope, MuRange, range_of_mu
 from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.store.checksums import Columns
@@ -30,6 +30,7 @@ COLUMNS = (
     "id",
     "status",
     "move",
+    "parents",
     "n_index",
     "gb_energy_j_m2",
     "surplus",
@@ -48,6 +49,7 @@ class Known:
     """State of the population when a generation begins.
 
     archive: ids of the structures of each n_index from which chains start, by rank.
+    tried: number of moves that began with each of them.
     lowest: lowest energy of each n_index, J/m^2.
     history: outcome of each kind of move in each earlier generation, oldest first.
     mu_range: of the chemical potential; None where it has none.
@@ -55,6 +57,7 @@ class Known:
     """
 
     archive: Archive
+    tried: Mapping[str, int]
     lowest: Mapping[int, float]
     history: Sequence[Mapping[str, Outcome]]
     mu_range: MuRange | None
@@ -95,9 +98,14 @@ class Population:
         """What is known when a generation begins."""
         rows = self._rows(self._parts_before(round, generation))
         ok = rows["status"] == "ok"
+        ids, n_index, energies = (rows[name][ok] for name in ("id", "n_index", "gb_energy_j_m2"))
+        # A crossover began with the first of its parents.
+        parents = [one.partition(" ")[0] for one in rows["parents"].tolist()]
+        known = self._archive(round, generation)
         return Known(
-            self._archive(round, generation),
-            lowest_energies(rows["n_index"][ok], rows["gb_energy_j_m2"][ok]),
+            known,
+            times_tried(known, ids.tolist(), n_index.tolist(), energies.tolist(), parents),
+            lowest_energies(n_index, energies),
             self._history(round, generation),
             self.mu_range,
             self._envelopes(round, generation),

@@ -286,7 +286,8 @@ class Proposer:
     def _drawn(self, rng: np.random.Generator) -> Candidate:
         """A random structure of the archive."""
         size = self.system.config.explore.archive_size
-        return self.population.candidate(draw_parent(self.known.archive, size, rng))
+        id = draw_parent(self.known.archive, size, self.known.tried, rng)
+        return self.population.candidate(id)
 
     def _parent(self, row: Candidate) -> Parent:
         parent = Parent(

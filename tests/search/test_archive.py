@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from gcd_hpc.search.archive import archive, draw_parent, entered
+from gcd_hpc.search.archive import archive, draw_parent, entered, times_tried
 from gcd_hpc.structures.energetics import SAME_ENERGY_J_M2
 
 STEP = SAME_ENERGY_J_M2 / 4
@@ -108,7 +108,7 @@ def test_fingerprints_are_made_only_until_the_archive_is_full():
 def test_n_is_drawn_evenly_and_low_ranks_more_often():
     members = {0: ["a"], 3: [f"b{rank}" for rank in range(6)], 7: ["c", "d"], 9: []}
     rng = np.random.default_rng(0)
-    counts = Counter(draw_parent(members, 12, rng) for _ in range(9000))
+    counts = Counter(draw_parent(members, 12, {}, rng) for _ in range(9000))
     of_n = {n: sum(counts[row] for row in several) for n, several in members.items()}
     # 3,000 each, 45 is the standard deviation.
     assert [of_n[n] for n in (0, 3, 7)] == pytest.approx([3000] * 3, abs=180)
@@ -122,7 +122,8 @@ def test_a_larger_archive_is_drawn_from_more_evenly():
     members = {0: [f"{rank:02}" for rank in range(32)]}
     rng = np.random.default_rng(0)
     small, large = (
-        np.mean([int(draw_parent(members, size, rng)) for _ in range(4000)]) for size in (12, 32)
+        np.mean([int(draw_parent(members, size, {}, rng)) for _ in range(4000)])
+        for size in (12, 32)
     )
     # Means of exponentials that end at 32, rounded down; 0.1 is the error of the larger one.
     ranks = np.arange(32)
@@ -130,11 +131,32 @@ def test_a_larger_archive_is_drawn_from_more_evenly():
     assert [small, large] == pytest.approx(expected, abs=0.45)
 
 
+def test_a_structure_is_drawn_less_often_the_more_moves_began_with_it():
+    members, tried = {0: ["a", "b"]}, {"a": 9}
+    rng = np.random.default_rng(0)
+    counts = Counter(draw_parent(members, 10**9, tried, rng) for _ in range(4000))
+    # A tenth of the weight of the other one; 18 is the standard deviation.
+    assert counts["a"] == pytest.approx(4000 / 11, abs=72)
+
+
+def test_moves_count_for_a_structure_under_each_id_that_it_was_found_with():
+    ids, n_index = ["low", "again", "other", "elsewhere"], [0, 0, 0, 1]
+    energies = [2.0, 2.0002, 2.1, 2.0]
+    parents = ["low", "again", "again", "elsewhere", "gone", ""]
+    kept = {0: ["low", "other"], 1: ["elsewhere"]}
+    tried = times_tried(kept, ids, n_index, energies, parents)
+    assert tried == {"low": 3, "other": 0, "elsewhere": 1}
+    backwards = times_tried(kept, ids[::-1], n_index[::-1], energies[::-1], parents[::-1])
+    assert backwards == tried
+
+
 def test_the_same_stream_draws_the_same_parent_whatever_the_order_of_the_archive():
     members = {0: ["a"], 3: ["b", "c"], 7: ["d", "e"]}
     backwards = dict(reversed(members.items()))
     for seed in range(30):
-        one, two = (draw_parent(a, 12, np.random.default_rng(seed)) for a in (members, backwards))
+        one, two = (
+            draw_parent(a, 12, {}, np.random.default_rng(seed)) for a in (members, backwards)
+        )
         assert one == two
 
 
