@@ -9,7 +9,7 @@ from rich.text import Text
 from gcd_hpc.browse.listing import with_error
 from gcd_hpc.browse.tables import UNIT, format_fraction, format_number
 from gcd_hpc.campaign.table import new_table
-from gcd_hpc.store.makers import maker_name
+from gcd_hpc.store.makers import first_parent, maker_name
 from gcd_hpc.store.run import Run
 
 ANCESTRY_FIELDS = (
@@ -36,7 +36,7 @@ def ancestry(run: Run, name: str) -> list[dict[str, Any]]:
     parents = dict(zip(columns["id"].tolist(), columns["parents"].tolist(), strict=True))
     line = [name]
     # A damaged file may name a structure as its own ancestor.
-    while (first := parents.get(line[-1], "").partition(" ")[0]) in parents and first not in line:
+    while (first := first_parent(parents.get(line[-1], ""))) in parents and first not in line:
         line.append(first)
     return run[line].records(MATERIAL_ANCESTRY_FIELDS if run.is_material else ANCESTRY_FIELDS)
 
@@ -56,7 +56,7 @@ def ancestry_view(records: Sequence[dict[str, Any]]) -> RenderableType:
             Text(" and ".join(record["parents"].split()) or "-"),
         )
     last = records[-1]
-    missing = f"{last['parents'].split()[0]} is not in this file" if last["parents"] else ""
+    missing = f"{first_parent(last['parents'])} is not in this file" if last["parents"] else ""
     return Group(table, Text(missing)) if missing else table
 
 

@@ -73,7 +73,7 @@ class Cluster:
     def around_change(
         cls, job: RelaxJob, origin: Origin, cutoff: float, nearest_neighbor: float
     ) -> "Cluster | None":
-        """Cluster around the atoms by which a slab differs from its origin.
+        """Cluster around the atoms by which a slab differs from its origin, and its layer's atoms.
 
         None if it would hold so much of the slab that relaxing all of it costs no more. That does
         not hold for annealing, which costs many times as much.

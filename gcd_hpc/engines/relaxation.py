@@ -109,8 +109,9 @@ def relax_boundary(
             screened energy in J/m^2).
         anneal: molecular dynamics before the screen.
         origin: relaxed slab that a local change has made ``atoms`` of. Only the surroundings of
-            changed atoms are then annealed and relaxed first, and ``finish`` is asked before the
-            screen too. Ignored if the change reaches through most of the slab.
+            changed atoms, and its layer if it has one, are then annealed and relaxed first, and
+            ``finish`` is asked before the screen too. Ignored if the change reaches through most of
+            the slab.
         quick: leave a negligible tail of the potential out while atoms move, and evaluate the
             result with all of it. Trajectories then differ from those without, as they do on
             another processor.

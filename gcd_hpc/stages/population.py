@@ -20,6 +20,7 @@ from gcd_hpc.search.archive import Archive, archive, entered, times_tried
 from gcd_hpc.search.compositions import Envelope, MuRange, range_of_mu
 from gcd_hpc.search.shares import Outcome, credits
 from gcd_hpc.store.checksums import Columns
+from gcd_hpc.store.makers import first_parent
 from gcd_hpc.store.parts import read_columns, read_part
 from gcd_hpc.store.run_directory import RunDirectory, num_chunks, part_number
 from gcd_hpc.store.schema import Candidate
@@ -99,8 +100,7 @@ class Population:
         rows = self._rows(self._parts_before(round, generation))
         ok = rows["status"] == "ok"
         ids, n_index, energies = (rows[name][ok] for name in ("id", "n_index", "gb_energy_j_m2"))
-        # A crossover began with the first of its parents.
-        parents = [one.partition(" ")[0] for one in rows["parents"].tolist()]
+        parents = list(map(first_parent, rows["parents"].tolist()))
         known = self._archive(round, generation)
         return Known(
             known,

@@ -46,6 +46,15 @@ def group_of(source: str, version: int, move: str) -> Group:
     return "model" if uses_model else "exploration"
 
 
+def first_parent(parents: str) -> str:
+    """Id of the structure that a move began with; empty if there was none.
+
+    Args:
+        parents: as rows have them: ids parted by spaces, of a crossover the partner as the second.
+    """
+    return parents.partition(" ")[0]
+
+
 def maker_names(columns: Columns) -> np.ndarray:
     """``maker_name`` of each row, (M,), from the columns of MAKER_FIELDS."""
     return _each(columns, maker_name)

@@ -18,6 +18,7 @@ from gcd_hpc.browse.sources import ABOUT, HEADINGS, source_cells
 from gcd_hpc.browse.status import StatusReader
 from gcd_hpc.config.reader import write
 from gcd_hpc.errors import GcdError
+from gcd_hpc.store.makers import first_parent
 from gcd_hpc.store.run import Run
 from gcd_hpc.store.run_directory import RunDirectory
 
@@ -141,10 +142,10 @@ def _move_cells(run: Run, per_chain: int) -> list[tuple[str, ...]]:
     order = explored[np.lexsort([columns["index"][explored], columns["round"][explored]])]
     ids, move, status = (columns[name][order] for name in ("id", "move", "status"))
     index, round_number = columns["index"][order], columns["round"][order]
-    first_parent = np.array([text.partition(" ")[0] for text in columns["parents"][order].tolist()])
+    parents = np.array(list(map(first_parent, columns["parents"][order].tolist())))
     follows = (np.diff(index) == 1) & (np.diff(round_number) == 0) & (index[1:] % per_chain != 0)
-    is_told = np.append(follows & (first_parent[1:] != ""), False)[: len(order)]
-    is_accepted = np.append(ids[:-1] == first_parent[1:], False)[: len(order)] & is_told
+    is_told = np.append(follows & (parents[1:] != ""), False)[: len(order)]
+    is_accepted = np.append(ids[:-1] == parents[1:], False)[: len(order)] & is_told
     cells: list[tuple[str, ...]] = []
     for name in np.unique(move):
         own = move == name
