@@ -65,6 +65,7 @@ def commands_of_the_readme() -> list[list[str]]:
 OPENED = "import gcd_hpc; print(gcd_hpc.open_run('runs/smoke').select('status=ok').lowest(1)[0].id)"
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 @pytest.mark.mpi
 def test_a_search_and_the_commands_of_the_readme_run_in_an_empty_folder(command, tmp_path):

@@ -99,9 +99,8 @@ def interrupt(run: RunDirectory, stage: str, number: int) -> None:
     slow.unlink()
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_set_that_was_killed_or_paused_at_its_model_goes_on_and_counts_nothing_twice(
     run, carry_out, number, tmp_path
 ):

@@ -142,7 +142,7 @@ def test_the_reach_of_a_compound_s_surface_is_within_the_range_of_the_calculator
 
 
 @pytest.mark.parametrize("compound", ["l12"], indirect=True)
-@pytest.mark.parametrize("change", ["antisite", "vacancy"])
+@pytest.mark.parametrize("change", ["antisite", pytest.param("vacancy", marks=pytest.mark.slow)])
 def test_the_boundary_energy_is_that_of_total_energies_by_hand(
     change: str, compound: Compound, child: Child
 ):

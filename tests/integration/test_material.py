@@ -35,7 +35,7 @@ from tests.material import SMALL, write_target_of
 from tests.processes import processes_of
 from tests.sharing import made_once
 
-pytestmark = pytest.mark.lammps
+pytestmark = [pytest.mark.lammps, pytest.mark.slow]
 MEASURED = ("sample_s", "relax_s", "cpu_s")
 """Fields that hold times, which differ between runs."""
 NUM_ATOMS = 6
@@ -120,7 +120,6 @@ def test_two_rounds_quench_learn_guide_and_verify_and_every_command_reads_them(w
         assert code == 0, f"{words}: {text}"
 
 
-@pytest.mark.slow
 def test_the_driver_labels_and_verifies_with_feff10_itself(tmp_path):
     """One round of the smallest campaign: two atoms of each structure, eight in all, which take
     about 25 to 50 core-seconds.
@@ -161,7 +160,6 @@ def test_the_driver_labels_and_verifies_with_feff10_itself(tmp_path):
     assert all(0 < row.spectrum_error < 2 for row in rows)
 
 
-@pytest.mark.slow
 def test_a_driver_killed_within_a_verification_goes_on_bit_for_bit_and_computes_no_atom_twice(
     tmp_path, whole
 ):

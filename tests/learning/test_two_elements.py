@@ -20,6 +20,7 @@ from gcd_hpc.voxels.grid import Grid
 from gcd_hpc.voxels.moment import decode_moments
 from gcd_hpc.voxels.species import decode_elements
 
+pytestmark = pytest.mark.slow
 A0, NUM_CELLS, KNOWN = 2.88, 7, 12
 CHANNELS = Channels.of(["Ni", "Al"])
 GRID = Grid.build((8, 8, 32), (2 * A0, 2 * A0))
@@ -63,7 +64,6 @@ def learned():
     return network.eval(), scale, losses
 
 
-@pytest.mark.slow
 def test_the_loss_of_two_channels_falls(learned):
     _, _, losses = learned
     assert np.mean(losses[-30:]) < 0.75 * np.mean(losses[:10])

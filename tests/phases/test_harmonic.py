@@ -101,7 +101,10 @@ def test_shares_of_the_atoms_add_up_to_the_modes():
 @pytest.mark.lammps
 @pytest.mark.parametrize(
     ("element", "lattice", "file", "length"),
-    [("W", "bcc", "W_zhou.eam.alloy", 15.0), ("Cu", "fcc", "Cu_mishin1.eam.alloy", 14.0)],
+    [
+        pytest.param("W", "bcc", "W_zhou.eam.alloy", 15.0, marks=pytest.mark.slow),
+        ("Cu", "fcc", "Cu_mishin1.eam.alloy", 14.0),
+    ],
 )
 def test_a_crystal_has_the_free_energy_that_phonopy_finds(element, lattice, file, length):
     """To 1e-4 eV an atom: with equal supercells, forces by the same engine, and fine meshes.

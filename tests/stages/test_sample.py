@@ -42,13 +42,18 @@ def candidates_of(run_dir):
     ]
 
 
-def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, tmp_path):
-    one, three = tmp_path / "one", tmp_path / "three"
-    shutil.copytree(trained_run, one)
-    shutil.copytree(trained_run, three)
+@pytest.fixture(scope="module")
+def sampled_run(trained_run, tmp_path_factory):
+    """The trained run whose candidates three ranks have made."""
+    run_dir = shutil.copytree(trained_run, tmp_path_factory.mktemp("sampled") / "run")
+    sample_with(3, run_dir)
+    return run_dir
+
+
+def test_candidates_do_not_depend_on_the_number_of_ranks(trained_run, sampled_run, tmp_path):
+    one = shutil.copytree(trained_run, tmp_path / "one")
     sample_with(1, one)
-    sample_with(3, three)
-    pairs = list(zip(candidates_of(one), candidates_of(three), strict=True))
+    pairs = list(zip(candidates_of(one), candidates_of(sampled_run), strict=True))
     assert len(pairs) == 6
     for first, second in pairs:
         assert (first.id, first.status, first.target_n_fraction) == (
@@ -132,11 +137,9 @@ def test_a_worker_keeps_the_model_of_one_round_only(trained_copy):
 
 
 def test_sampling_again_makes_only_the_missing_chunks_and_makes_them_the_same(
-    trained_run, tmp_path
+    sampled_run, tmp_path
 ):
-    run_dir = tmp_path / "run"
-    shutil.copytree(trained_run, run_dir)
-    sample_with(2, run_dir)
+    run_dir = shutil.copytree(sampled_run, tmp_path / "run")
     before = candidates_of(run_dir)
     times = [RunDirectory(run_dir).sampled_part(1, chunk).stat().st_mtime_ns for chunk in (0, 2)]
     RunDirectory(run_dir).sampled_part(1, 1).unlink()

@@ -145,6 +145,7 @@ def test_a_pause_file_ends_training_with_a_checkpoint_and_code_75(whole_run, run
     assert not (RunDirectory(run_dir).training_state(1)).exists()
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_or_to_the_launcher_pauses_all_and_the_rest_is_the_same(
     followed, run_copy, tmp_path
 ):

@@ -141,6 +141,7 @@ def test_training_on_nothing_is_refused():
         train_decoder([], Grid.build((12, 12, 24), (10.0, 10.0)), QUICK, np.random.default_rng(0))
 
 
+@pytest.mark.slow
 def test_a_decoder_of_single_channels_brings_both_elements_of_a_compound_back():
     positions, grid = crystal("bcc")
     numbers = np.where(np.arange(len(positions)) % 2, 13, 28)  # corners Ni, centres Al
