@@ -8,7 +8,7 @@ Runs the stages of a campaign one after the other in this process and stops at t
 benchmarks/targets.yaml or at the budget. The methods are fresh tries without molecular dynamics
 (fresh) and with it (fresh-md), local moves on the best structures (moves), and local moves beside
 rounds of the model (moves-model). With fresh-cooled every try is annealed as gcd-hpc init has it,
-hotter, longer and cooling; with moves-cooled a third of the tries and of the cost of moves.
+hotter, longer and cooling; moves-cooled is the search and the exploration that gcd-hpc init writes.
 Core-seconds are the processor time in the records of the tasks:
 what a campaign's ledger counts, of the stage and of LAMMPS, training included.
 

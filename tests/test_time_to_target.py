@@ -20,8 +20,10 @@ from benchmarks.target_table import (
     table,
 )
 from benchmarks.time_to_target import Search, campaign_of
+from gcd_hpc.campaign.draft import Draft
 from gcd_hpc.cli.application import app
-from gcd_hpc.config.loader import load_campaign
+from gcd_hpc.config.loader import load_campaign, parse_campaign
+from gcd_hpc.engines.library import potentials_for
 
 BOUNDARIES = sorted((time_to_target.HERE / "boundaries").glob("*.yaml"))
 MELTING_K = {"W": 3695, "Cu": 1358, "Si": 1687, "Al": 933}
@@ -87,11 +89,11 @@ def test_a_ratio_with_a_censored_method_is_a_limit():
 
 
 def test_every_method_that_was_run_has_its_row_in_the_tables():
-    runs = [run_of(0, "moves", (10.0, 0, 1.0)), run_of(0, "fresh-md", (1.0, 0, 1.1))]
+    runs = [run_of(0, "moves-cooled", (10.0, 0, 1.0)), run_of(0, "fresh-md", (1.0, 0, 1.1))]
     rows = list(table(runs, {"b": {"0": 1.0}}))
-    assert [row.split(" | ")[2] for row in rows[2:]] == ["fresh-md", "moves"]
+    assert [row.split(" | ")[2] for row in rows[2:]] == ["fresh-md", "moves-cooled"]
     (row,) = list(ratios(runs, {"b": {"0": 1.0}}))[2:]
-    assert row == "| b | 1.0000 | > 60 (60 to 60) | not measured |"
+    assert row == "| b | 1.0000 | > 60 (60 to 60) | not measured | not measured |"
 
 
 @pytest.mark.parametrize("file", BOUNDARIES, ids=lambda file: file.stem)
@@ -110,20 +112,28 @@ def test_every_boundary_is_sound_and_anneals_at_a_fifth_to_half_of_the_melting_p
         assert high == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("method", ["fresh-cooled", "moves-cooled"])
-def test_cooled_methods_anneal_as_init_proposes_it(method):
+def test_cooled_methods_are_the_search_and_the_exploration_that_init_writes():
     file = time_to_target.HERE / "boundaries" / "cu_sigma5_210_1x4.yaml"
-    config = campaign_of(file, method, 0)
-    tries, moves = config.search.md, config.explore.md
-    # Copper melts at 1,358 K. A try begins at half to three quarters of it, a move between held
-    # grains at six to nine tenths.
-    assert tries.temperature_k == (680, 1020)
-    assert moves.temperature_k == (810, 1220)
-    assert (tries.num_steps, moves.num_steps) == ((1000, 2000), (500, 1000))
-    for md in (tries, moves):
+    name = {"sigma": 5, "plane": [2, 1, 0], "axis": [0, 0, 1]}
+    draft = Draft("Cu", "fcc", name, potentials_for("Cu", "fcc")[0])
+    written = parse_campaign(draft.text("cu"), "init")
+    fresh, moves = (campaign_of(file, method, 0) for method in ("fresh-cooled", "moves-cooled"))
+    for config in (fresh, moves):
+        # Copper melts at 1,358 K. A try begins at half to three quarters of it.
+        assert config.search.md.temperature_k == written.search.md.temperature_k == (680, 1020)
+        assert config.search.md.num_steps == written.search.md.num_steps
         # Copper is a third as heavy as tungsten.
-        assert md.timestep_ps == pytest.approx(0.015 * (63.5 / 183.8) ** 0.5, abs=0.0005)
-        assert md.cooled_to == 0.3
+        step_ps = 0.015 * (63.5 / 183.8) ** 0.5
+        assert config.search.md.timestep_ps == pytest.approx(step_ps, abs=0.0005)
+        assert config.search.md.cooled_to == written.search.md.cooled_to == 0.3
+        assert config.search.chunk_size == written.search.chunk_size
+    assert fresh.search.md.probability == 1
+    assert moves.search.md == written.search.md
+    assert moves.search.num_tries == written.search.num_tries
+    # A move between held grains begins at six to nine tenths of the melting point.
+    assert moves.explore.md == written.explore.md
+    assert moves.explore.md.temperature_k == (810, 1220)
+    assert moves.explore.anneal_share == written.explore.anneal_share
 
 
 def test_every_target_belongs_to_a_boundary():

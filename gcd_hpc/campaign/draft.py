@@ -73,6 +73,14 @@ OF_TRIES = Annealing((0.5, 0.75), (1000, 2000))
 """Annealing of random tries, whose grains still have to find their places."""
 OF_MOVES = Annealing((0.6, 0.9), (500, 1000))
 """Annealing of moves, between grains that are held. docs/search.md#annealing has others."""
+NUM_TRIES, TRIES_PER_TASK = 20, 5
+"""Random tries that exploration begins with. What they leave out, moves and its own tries reach at
+less cost (docs/search.md#cost-until-the-target).
+"""
+ANNEALED_SHARE = 0.3
+"""Share of the tries that are annealed."""
+LEAST_ANNEAL_SHARE = 0.2
+"""Least share of exploration's cost for annealed moves."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +120,12 @@ potential:{source}
 {_block(section)}
 {_comment("Others that LAMMPS ships:", others)}
 search: # random tries, from which everything starts
-  num_tries: 80
-{_dynamics(OF_TRIES, self.element, {"probability": 0.3})}
+  num_tries: {NUM_TRIES}
+  chunk_size: {TRIES_PER_TASK} # tries of a task, which a worker does in one go
+{_dynamics(OF_TRIES, self.element, {"probability": ANNEALED_SHARE})}
 explore: # moves on the best structures, after the search and in each round
   generations: 12
+  anneal_share: {LEAST_ANNEAL_SHARE} # at least, of its cost
 {_dynamics(OF_MOVES, self.element, {})}
 sampling:
   num_candidates: 120 # of each model
