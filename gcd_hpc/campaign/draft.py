@@ -73,7 +73,7 @@ OF_TRIES = Annealing((0.5, 0.75), (1000, 2000))
 """Annealing of random tries, whose grains still have to find their places."""
 OF_MOVES = Annealing((0.6, 0.9), (500, 1000))
 """Annealing of moves, between grains that are held. docs/search.md#annealing has others."""
-NUM_TRIES, TRIES_PER_TASK = 20, 5
+NUM_TRIES, TRIES_PER_TASK = 10, 5
 """Random tries that exploration begins with. What they leave out, moves and its own tries reach at
 less cost (docs/search.md#cost-until-the-target).
 """
