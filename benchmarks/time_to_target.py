@@ -8,9 +8,10 @@ Runs the stages of a campaign one after the other in this process and stops at t
 benchmarks/targets.yaml or at the budget. The methods are fresh tries without molecular dynamics
 (fresh) and with it (fresh-md), local moves on the best structures (moves), and local moves beside
 rounds of the model (moves-model). With fresh-cooled every try is annealed as gcd-hpc init has it,
-hotter, longer and cooling; moves-cooled is the search and the exploration that gcd-hpc init writes.
-Core-seconds are the processor time in the records of the tasks:
-what a campaign's ledger counts, of the stage and of LAMMPS, training included.
+hotter, longer and cooling; moves-cooled has the search and the annealing that gcd-hpc init writes,
+the chains of the boundary's file and no last generation. Core-seconds are the processor time in the
+records of the tasks: what a campaign's ledger counts, of the stage and of LAMMPS, training
+included.
 
 Each run becomes one line of the output file. Seeds that are in it are skipped, and a run that was
 interrupted continues from its parts in --runs.

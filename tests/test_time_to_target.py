@@ -112,7 +112,7 @@ def test_every_boundary_is_sound_and_anneals_at_a_fifth_to_half_of_the_melting_p
         assert high == pytest.approx(0.5, abs=0.01)
 
 
-def test_cooled_methods_are_the_search_and_the_exploration_that_init_writes():
+def test_cooled_methods_have_the_search_and_the_annealing_that_init_writes():
     file = time_to_target.HERE / "boundaries" / "cu_sigma5_210_1x4.yaml"
     name = {"sigma": 5, "plane": [2, 1, 0], "axis": [0, 0, 1]}
     draft = Draft("Cu", "fcc", name, potentials_for("Cu", "fcc")[0])
