@@ -1,7 +1,6 @@
 """Boundaries named by Sigma, axis and plane, against pymatgen, aimsgb and triads made by hand."""
 
 import json
-import warnings
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,11 +18,7 @@ from gcd_hpc.structures.coincidence import Rotation, rotations, sigmas
 from gcd_hpc.structures.frame import Frame
 from gcd_hpc.structures.naming import orientations, rotation_of
 from gcd_hpc.structures.orientation import misorientation
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # pymatgen's own deprecations are not ours to fail on
-    from pymatgen.core import Lattice, Structure
-    from pymatgen.core.interface import GrainBoundary, GrainBoundaryGenerator
+from tests.structures.their_grains import cubic, grains, pymatgen
 
 A0 = 4.0
 SPACE_GROUPS = {"sc": "Pm-3m", "bcc": "Im-3m", "fcc": "Fm-3m", "diamond": "Fd-3m"}
@@ -63,24 +58,13 @@ def named(case) -> Bicrystal:
 
 
 @cache
-def theirs(case) -> GrainBoundary:
+def theirs(case):
     """pymatgen's boundary with the same rotation and the same plane."""
     lattice, _, axis, plane, _ = case
     rotation = rotation_of(config(*case[:4]))
-    crystal = Structure.from_spacegroup(
-        SPACE_GROUPS[lattice], Lattice.cubic(A0), ["Cu"], [[0, 0, 0]]
-    )
     # pymatgen turns the upper crystal; ours turns the coordinates, which is the opposite sense.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GrainBoundaryGenerator(crystal).gb_from_parameters(
-            tuple(axis),
-            -rotation.angle_deg % 360,
-            expand_times=2,
-            plane=plane,
-            normal=True,
-            rm_ratio=0.0,
-        )
+    crystal = cubic(SPACE_GROUPS[lattice], A0, ["Cu"])
+    return grains(crystal, tuple(axis), -rotation.angle_deg % 360, plane)
 
 
 def their_shared_translations(case) -> list[np.ndarray]:
@@ -155,7 +139,7 @@ def test_both_grains_have_pymatgens_planes_at_the_boundary(case):
     normal = np.cross(first, second) / np.linalg.norm(np.cross(first, second))
     # The plane that pymatgen is given is that of its top grain.
     for side, sites in (("lower", gb.top_grain), ("upper", gb.bottom_grain)):
-        whole = Structure.from_sites(sites)
+        whole = pymatgen().Structure.from_sites(sites)
         theirs_around = (whole * (3, 3, 1)).cart_coords
         expected = heights_of_neighbors(theirs_around, normal)
         frame = Frame.build(ours, (20.0, 20.0), 80.0)

@@ -1,6 +1,5 @@
 """The bicrystal builder against pymatgen's, which knows nothing of ours."""
 
-import warnings
 from functools import cache
 
 import numpy as np
@@ -9,32 +8,16 @@ import pytest
 from gcd_hpc.structures.energetics import closest_pair
 from gcd_hpc.structures.frame import Frame
 from tests.structures.boundaries import CASES
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # pymatgen's own deprecations are not ours to fail on
-    from pymatgen.core import Lattice, Structure
-    from pymatgen.core.interface import GrainBoundary, GrainBoundaryGenerator
+from tests.structures.their_grains import cubic, grains, pymatgen
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @cache
-def theirs(name: str) -> GrainBoundary:
+def theirs(name: str):
     case = CASES[name]
-    crystal = Structure.from_spacegroup(
-        case.space_group,
-        Lattice.cubic(case.bicrystal.a0),
-        case.bicrystal.elements,
-        [[0, 0, 0]],
-    )
-    return GrainBoundaryGenerator(crystal).gb_from_parameters(
-        case.rotation_axis,
-        case.rotation_angle,
-        expand_times=2,
-        plane=case.plane,
-        normal=True,
-        rm_ratio=0.0,
-    )
+    crystal = cubic(case.space_group, case.bicrystal.a0, case.bicrystal.elements)
+    return grains(crystal, case.rotation_axis, case.rotation_angle, case.plane)
 
 
 def their_area(name: str) -> float:
@@ -64,7 +47,7 @@ def test_misorientation_is_the_literatures_and_one_of_pymatgens_for_this_sigma_a
     case, boundary = CASES[name], CASES[name].bicrystal
     assert boundary.misorientation_deg == pytest.approx(case.angle, abs=1e-6)
     assert boundary.misorientation_axis == case.axis
-    angles = GrainBoundaryGenerator.get_rotation_angle_from_sigma(
+    angles = pymatgen().interface.GrainBoundaryGenerator.get_rotation_angle_from_sigma(
         case.sigma, case.rotation_axis, lat_type="c"
     )
     assert boundary.misorientation_deg == pytest.approx(min(angles), abs=1e-6)

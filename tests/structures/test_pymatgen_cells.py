@@ -1,6 +1,5 @@
 """Hexagonal crystals and oblique cells against pymatgen's builder, which knows nothing of ours."""
 
-import warnings
 from functools import cache
 from typing import NamedTuple
 
@@ -9,20 +8,12 @@ import pytest
 
 from gcd_hpc.config.boundary import BoundaryConfig
 from gcd_hpc.structures.bicrystal import Bicrystal
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # pymatgen's own deprecations are not ours to fail on
-    from pymatgen.core import Lattice, Structure
-    from pymatgen.core.interface import GrainBoundary, GrainBoundaryGenerator
+from tests.structures.their_grains import cubic, grains, pymatgen
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 A, C = 2.9305, 4.6783
 A0 = 3.6
-TITANIUM = Structure.from_spacegroup(
-    "P6_3/mmc", Lattice.hexagonal(A, C), ["Ti"], [[1 / 3, 2 / 3, 1 / 4]]
-)
-COPPER = Structure.from_spacegroup("Fm-3m", Lattice.cubic(A0), ["Cu"], [[0, 0, 0]])
 
 
 class Case(NamedTuple):
@@ -69,25 +60,28 @@ def ours(name: str) -> Bicrystal:
     return Bicrystal.build(config, *((A, C) if config.lattice == "hcp" else (A0,)))
 
 
+def titanium():
+    core = pymatgen()
+    return core.Structure.from_spacegroup(
+        "P6_3/mmc", core.Lattice.hexagonal(A, C), ["Ti"], [[1 / 3, 2 / 3, 1 / 4]]
+    )
+
+
 def their_angles(name: str) -> list[float]:
-    case = CASES[name]
+    case, generator = CASES[name], pymatgen().interface.GrainBoundaryGenerator
     if case.keys["lattice"] == "hcp":
         # Coincidences about c exist at any c/a, which is therefore not given.
-        return GrainBoundaryGenerator.enum_sigma_hex(20, case.axis, None)[case.keys["sigma"]]
-    return GrainBoundaryGenerator.get_rotation_angle_from_sigma(
-        case.keys["sigma"], case.axis, lat_type="c"
-    )
+        return generator.enum_sigma_hex(20, case.axis, None)[case.keys["sigma"]]
+    return generator.get_rotation_angle_from_sigma(case.keys["sigma"], case.axis, lat_type="c")
 
 
 @cache
-def theirs(name: str) -> GrainBoundary:
+def theirs(name: str):
     case = CASES[name]
     angle = min(their_angles(name), key=lambda one: abs(one - case.angle))
     assert angle == pytest.approx(case.angle, abs=1e-5)
-    crystal = TITANIUM if case.keys["lattice"] == "hcp" else COPPER
-    return GrainBoundaryGenerator(crystal).gb_from_parameters(
-        case.axis, angle, expand_times=2, plane=case.plane, normal=True, rm_ratio=0.0
-    )
+    crystal = titanium() if case.keys["lattice"] == "hcp" else cubic("Fm-3m", A0, ["Cu"])
+    return grains(crystal, case.axis, angle, case.plane)
 
 
 def their_area(name: str) -> float:
