@@ -12,6 +12,8 @@ FLAGS = [
     "--no-sandbox",
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
+    # WebGL alone needs a graphics card made of software; the page around it is quicker without.
+    "--disable-gpu-compositing",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PATIENCE_MS = 20_000
