@@ -190,6 +190,7 @@ def test_an_interrupted_run_ends_with_what_an_undisturbed_one_finds(tmp_path, mo
     assert read_runs(out) == [one]
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_round_of_the_model_runs_in_this_process_and_its_training_is_counted(tmp_path):
     file = tmp_path / "tiny.yaml"

@@ -182,7 +182,14 @@ def test_a_potential_of_ones_own_is_named_by_its_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "element", ["Al", "C", "Cu", "Fe", "Mo", "Nb", "Ni", "Pb", "Si", "Ta", "V", "W"]
+    "element",
+    [
+        *("Al", "Fe", "Si", "W"),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("C", "Cu", "Mo", "Nb", "Ni", "Pb", "Ta", "V")
+        ),
+    ],
 )
 def test_every_potential_that_is_listed_makes_a_sound_file(tmp_path, element):
     lattice = lattice_of(element, None)

@@ -29,7 +29,10 @@ def shipped(element: str, lattice: str, file: str) -> Potential:
     return find_potential(config, element, Path())
 
 
-@pytest.mark.parametrize("file", ["Cu_u3.eam", "Si.tersoff", "Ni.meam", "Ta06A.snap"])
+@pytest.mark.parametrize(
+    "file",
+    ["Cu_u3.eam", pytest.param("Si.tersoff", marks=pytest.mark.slow), "Ni.meam", "Ta06A.snap"],
+)
 def test_the_crystal_is_that_of_an_evaluation_without_this_package(file: str, tmp_path: Path):
     (case,) = (one for one in table.CASES if one.file == file)
     potential, a0, cohesive_ev, _ = table.measured(case, tmp_path)

@@ -51,7 +51,13 @@ def relaxed_at(height: float, name: str, copper: tuple[Potential, Bulk], tmp_pat
         return relax_boundary(child, atoms, bicrystal, bulk, config)
 
 
-@pytest.mark.parametrize("name", ORIENTATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if "shears" in name else ())
+        for name in ORIENTATIONS
+    ],
+)
 def test_energy_and_volume_do_not_depend_on_the_height_of_the_strained_grain(
     name: str, copper: tuple[Potential, Bulk], tmp_path: Path
 ):

@@ -138,6 +138,7 @@ def test_frames_differ_by_the_mean_over_their_pairs(
     assert np.isnan(frame_to_frame(frames[:1], LENGTHS)), "one frame has no pair"
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_glass_does_not_depend_on_the_block_that_it_is_made_in():
     together = quench_block(FAST, 0, 0, 2, report=lambda _: None)

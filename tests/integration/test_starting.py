@@ -20,7 +20,7 @@ from tests.chaos import candidates, same
 from tests.integration.conftest import COMMAND, line
 from tests.integration.test_campaign import OVERLAPPING
 
-pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
+pytestmark = [pytest.mark.lammps, pytest.mark.mpi, pytest.mark.slow]
 NUM_SEARCHED, NUM_SAMPLED, NUM_EXPLORED = 4, 6, 8
 
 
@@ -56,7 +56,6 @@ def test_the_first_training_starts_from_the_model_and_keeps_its_network_and_unit
     assert json.loads(run.promotion(1).read_text())["old_canaries"]["sha256"] == card.sha256
 
 
-@pytest.mark.slow
 def test_in_painting_of_round_0_is_the_same_in_another_process(started, tmp_path):
     run_dir = Path(shutil.copytree(started / "run", tmp_path / "run"))
     parts = RunDirectory(run_dir).explored_parts(0)
@@ -69,7 +68,6 @@ def test_in_painting_of_round_0_is_the_same_in_another_process(started, tmp_path
     assert all(same(one, other) for one, other in zip(expected, found, strict=True))
 
 
-@pytest.mark.slow
 def test_a_driver_killed_while_the_model_is_sampled_ends_with_the_same_candidates(
     started, tmp_path
 ):
@@ -96,7 +94,6 @@ def test_a_driver_killed_while_the_model_is_sampled_ends_with_the_same_candidate
     assert [name for name in found if not same(found[name], undisturbed[name])] == []
 
 
-@pytest.mark.slow
 def test_stages_overlap_from_the_search_on_and_survive_a_kill(started, tmp_path):
     """How many moves fit between the relaxations depends on the machine."""
     run_dir, site = tmp_path / "run", tmp_path / "site.yaml"
@@ -155,7 +152,6 @@ def test_a_damaged_copy_of_the_model_is_found_by_verify(started, tmp_path):
     assert "the model that the campaign started from" in " ".join(done.stdout.split())
 
 
-@pytest.mark.slow
 def test_a_model_alone_without_tries_and_training_finds_structures_to_explore_from(
     started, tmp_path
 ):

@@ -76,7 +76,7 @@ def test_an_image_tells_its_place_its_registry_and_its_number_of_atoms(axis):
     assert int(np.argmax(found.shares)) == len(core()) % 10
 
 
-@pytest.mark.parametrize("axis", ["x", "y"])
+@pytest.mark.parametrize("axis", ["x", pytest.param("y", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("num_missing", [1, 4, 7])
 def test_atoms_are_counted_in_an_image_of_a_disordered_boundary(tmp_path, axis, num_missing):
     frame, rng = layout().frame, np.random.default_rng(num_missing)
@@ -98,6 +98,7 @@ def with_more_noise(share: float) -> PlacedImage:
     return replace(image, density=image.density + noise)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_noisier_than_stated_leaves_more_numbers_of_atoms_open():
     assert max(placed().numbers.values()) > 0.999
     assert max(with_more_noise(2.0).numbers.values()) < 0.9
@@ -232,7 +233,7 @@ def test_a_structure_resembles_its_image_wherever_it_lies_and_other_structures_d
     assert resemblance(clean, vacancy, frame.bicrystal.symmetry_operations) < SAME
 
 
-@pytest.mark.parametrize("axis", ["x", "y"])
+@pytest.mark.parametrize("axis", ["x", pytest.param("y", marks=pytest.mark.slow)])
 def test_symmetric_variants_resemble_an_image_only_where_they_may_be_turned_back(axis):
     atoms, frame = core(), layout().frame
     clean = replace(placed(axis), density=(image_of(atoms, axis, 0.0) - 40.0) / 7.0)

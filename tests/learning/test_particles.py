@@ -55,6 +55,7 @@ def rmsd(cells):
     return np.mean([fit_lattice(cell, CLEAN, BOX).rmsd for cell in cells])
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_most_where_there_is_little_noise(trained):
     _, curves = trained
     assert curves["loss"][:5].mean() > 0.9

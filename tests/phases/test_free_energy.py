@@ -85,6 +85,7 @@ def test_the_modes_of_a_repeated_slab_are_those_of_its_wave_vectors(subject: Sub
     )
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_the_entropy_is_the_slope_of_the_free_energy(subject: Subject, values: dict):
     near = measure_free_energy(subject, settings_of([299.0, 300.0, 301.0], 10.0)).values

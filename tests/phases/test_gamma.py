@@ -151,6 +151,7 @@ def test_the_surface_has_the_symmetry_of_the_boundary(shift, child, system, cut)
         assert energy(child, system, cut, image) == pytest.approx(first, abs=SAME_J_M2)
 
 
+@pytest.mark.slow
 def test_the_minimum_lies_where_the_search_finds_the_ground_state(
     surface, phases, system, child, cut
 ):
@@ -223,6 +224,7 @@ def test_atoms_too_close_are_lifted_until_the_clearance_is_left(name):
     assert max(lifts) > 0
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_workers(run, searched, tmp_path):
     other = Path(shutil.copytree(searched, tmp_path / "other"))
     one, two = gamma_surface(run, grid=(3, 4)), gamma_surface(other, grid=(3, 4), workers=2)

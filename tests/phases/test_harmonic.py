@@ -157,6 +157,7 @@ def test_a_crystal_that_is_no_minimum_is_refused():
         modes.check("the crystal")
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_a_crystal_has_one_free_energy_in_whatever_orientation_and_block():
     config = PotentialConfig(

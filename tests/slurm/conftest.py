@@ -139,15 +139,21 @@ def trained(
     return Trained(**{**found, "run_dir": Path(found["run_dir"])})
 
 
+def copy_with_model(smoke: Smoke, run_dir: Path) -> Path:
+    """A copy of the smoke campaign with its first model, of which there are no samples."""
+    smoke.copy_before_round(1, run_dir)
+    first = RunDirectory(smoke.run_dir).model_dir(1)
+    shutil.copytree(first, RunDirectory(run_dir).model_dir(1))
+    return run_dir
+
+
 @pytest.fixture(scope="session")
-def sampled(submit: Callable[..., Job], trained: Trained, tmp_path_factory) -> tuple[Job, Path]:
-    """The job that sampled the trained run on both nodes, and a run that was sampled by one rank
-    without Slurm. Do not write to them.
+def sampled(submit: Callable[..., Job], smoke: Smoke, tmp_path_factory) -> tuple[Job, Path]:
+    """The job that sampled the first model of the smoke campaign on both nodes, and a run that was
+    sampled by one rank without Slurm. Do not write to them.
     """
     folder = tmp_path_factory.mktemp("sampled")
-    on_nodes, alone = (
-        Path(shutil.copytree(trained.run_dir, folder / name)) for name in ("nodes", "alone")
-    )
+    on_nodes, alone = (copy_with_model(smoke, folder / name) for name in ("nodes", "alone"))
     job = submit(on_nodes, "sample_mpi.sh")
     launch([sys.executable, "-m", "gcd_hpc.stages.sample", str(alone), "1"])
     job.finish(timeout_s=60)

@@ -15,7 +15,7 @@ from gcd_hpc.networks.checkpoint import load
 from gcd_hpc.stages.relax import main, relax_chunk
 from gcd_hpc.store.parts import read_part
 from gcd_hpc.store.run_directory import RunDirectory
-from tests.slurm.conftest import ROOT
+from tests.slurm.conftest import ROOT, copy_with_model
 from tests.smoke import NUM_CHUNKS, NUM_SAMPLED
 
 pytestmark = [pytest.mark.slurm, pytest.mark.lammps, pytest.mark.mpi]
@@ -39,6 +39,7 @@ def same_weights(one, other):
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_checkpoint_after_a_node_was_lost(trained, smoke):
     assert not trained.had_finished_when_the_node_was_lost
     # Once for the loss. Again if a try is still at work a minute after it: then Slurm repeats the
@@ -134,8 +135,10 @@ def test_two_nodes_relax_what_one_process_relaxes_and_another_call_only_what_is_
     ]
 
 
-def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(slurm, submit, trained_copy):
-    run_dir = trained_copy("run")
+def test_ranks_that_srun_started_without_mpi_are_refused_with_the_cure(
+    slurm, submit, smoke, tmp_path
+):
+    run_dir = copy_with_model(smoke, tmp_path / "run")
     job = submit(run_dir, "sample_mpi.sh", MPI="none")
     slurm.wait_for(job.number, "FAILED", timeout_s=60)
     assert (

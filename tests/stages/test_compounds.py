@@ -169,7 +169,13 @@ def test_atoms_outside_of_a_window_keep_places_and_elements_bit_for_bit(compound
     assert np.array_equal(painted.numbers[: len(kept.positions)], kept.numbers)
 
 
-@pytest.mark.parametrize("form", STRUCTURAL)
+@pytest.mark.parametrize(
+    "form",
+    [
+        form if form in ("extxyz", "lammps-data") else pytest.param(form, marks=pytest.mark.slow)
+        for form in STRUCTURAL
+    ],
+)
 def test_an_exported_structure_of_a_compound_has_its_energy_again(compound_run, tmp_path, form):
     run = open_run(compound_run)
     excess = next(one for one in run.relaxed() if one.surplus)

@@ -79,6 +79,7 @@ def test_parents_were_known_when_the_generation_began_or_precede_in_the_chain(ex
                 assert parent.startswith("search") or parent in earlier | chain
 
 
+@pytest.mark.slow
 def test_chunks_do_not_depend_on_the_order_or_the_worker(explored):
     first = explored("first", [0, 1, 2, 3])
     population_of.cache_clear()

@@ -225,6 +225,7 @@ def test_the_second_round_learns_from_the_best_candidates_and_all_spectra(run_di
     assert card.training["num_labels"] == 48 + num_verified
 
 
+@pytest.mark.slow
 def test_the_same_tasks_give_the_same_products_bit_for_bit(run_dir, tmp_path):
     again = prepared(tmp_path)
     begin_run(again)

@@ -197,6 +197,7 @@ def test_what_was_measured_of_phases_is_in_the_report_and_its_command_is_not(wit
     assert "Stable phase against in-plane strain" in text
 
 
+@pytest.mark.slow
 def test_a_measurement_of_a_structure_that_is_no_phase_any_more_is_left_out(with_measurements):
     files, found = RunDirectory(with_measurements), Found.of(with_measurements)
     other = made_record(found.phases[1], "excess", {})
