@@ -21,12 +21,12 @@ from gcd_hpc.store.selection import ordered
 from tests.store.synthetic import assert_same, make_candidate
 
 NAMES = [field.name for field in ROW_FIELDS]
-LATE_PARTS = 11
+LATE_PARTS = 6
 """Parts that readers put up with in these tests; writing and reading more takes longer."""
 
 
 @pytest.fixture(autouse=True)
-def _a_dozen_parts_are_many(monkeypatch):
+def _seven_parts_are_many(monkeypatch):
     monkeypatch.setattr(index, "LATE_PARTS", LATE_PARTS)
 
 
@@ -186,12 +186,12 @@ def test_a_part_that_disappears_takes_only_its_own_rows_along(run):
     store = RunStore(run)
     store.build_index()
     expected = open_run(store.path).columns(["id"])["id"].tolist()
-    (run / "parts/search/part-00007.h5").unlink()
+    (run / "parts/search/part-00004.h5").unlink()
     for path in store.part_paths():
         spoil(path)
-    assert open_run(store.path).columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
+    assert open_run(store.path).columns(["id"])["id"].tolist() == expected[:12] + expected[15:]
     store.build_index(open_catalogue(store.index_path))
-    assert open_run(store.path).columns(["id"])["id"].tolist() == expected[:21] + expected[24:]
+    assert open_run(store.path).columns(["id"])["id"].tolist() == expected[:12] + expected[15:]
 
 
 def test_a_part_that_changes_is_read_again_and_no_other(run, provenance):
@@ -199,16 +199,16 @@ def test_a_part_that_changes_is_read_again_and_no_other(run, provenance):
     store.build_index()
     for path in store.part_paths():
         spoil(path)
-    write_part(run / "parts/search/part-00007.h5", [make_candidate(777)], provenance)
-    assert open_run(store.path).columns(["id"])["id"].tolist()[20:23] == [
-        "search-000062",
+    write_part(run / "parts/search/part-00004.h5", [make_candidate(777)], provenance)
+    assert open_run(store.path).columns(["id"])["id"].tolist()[11:14] == [
+        "search-000032",
         "search-000777",
-        "search-000080",
+        "search-000050",
     ]
 
 
 def test_a_part_between_those_of_the_index_keeps_its_place(run, provenance):
-    path = run / "parts/search/part-00010.h5"
+    path = run / "parts/search/part-00005.h5"
     kept = path.read_bytes()
     path.unlink()
     store = RunStore(run)
@@ -228,7 +228,7 @@ def test_single_rows_are_those_of_the_whole_columns(run, late):
     for path, image in hidden.items():
         path.write_bytes(image)
     expected = read_columns(paths, NAMES)
-    chosen = np.array([0, 1, 13, 14, 15, 30, 35])
+    chosen = np.array([0, 1, 13, 14, 15, 18, 20])
     rows = RunStore(run).rows()
     assert_same_columns(
         rows.take(NAMES, chosen), {name: values[chosen] for name, values in expected.items()}
@@ -247,9 +247,9 @@ def test_row_numbers_hold_while_parts_and_index_change(run, provenance):
 
 
 def test_a_truncated_part_is_named_by_the_reader_that_makes_the_index(run):
-    part = run / "parts/search/part-00011.h5"
+    part = run / "parts/search/part-00006.h5"
     part.write_bytes(part.read_bytes()[:-100])
-    with pytest.raises(StoreError, match=r"part-00011\.h5: expected a complete HDF5 file"):
+    with pytest.raises(StoreError, match=r"part-00006\.h5: expected a complete HDF5 file"):
         open_run(run).columns(["id"])
     assert sorted(path.name for path in run.iterdir()) == ["parts"]
 
