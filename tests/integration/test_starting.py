@@ -20,10 +20,11 @@ from tests.chaos import candidates, same
 from tests.integration.conftest import COMMAND, line
 from tests.integration.test_campaign import OVERLAPPING
 
-pytestmark = [pytest.mark.lammps, pytest.mark.mpi, pytest.mark.slow]
+pytestmark = [pytest.mark.lammps, pytest.mark.mpi]
 NUM_SEARCHED, NUM_SAMPLED, NUM_EXPLORED = 4, 6, 8
 
 
+@pytest.mark.slow
 def test_the_model_is_sampled_and_makes_moves_before_the_first_training(started):
     rows = candidates(started / "run").values()
     counted = Counter((row.source, row.round) for row in rows)
@@ -44,6 +45,7 @@ def test_the_model_is_sampled_and_makes_moves_before_the_first_training(started)
     assert "model 00" in (started / "printed").read_text()
 
 
+@pytest.mark.slow
 def test_the_first_training_starts_from_the_model_and_keeps_its_network_and_units(started):
     run = RunDirectory(started / "run")
     weights, card = load_model(run.model_file(0))
@@ -56,6 +58,7 @@ def test_the_first_training_starts_from_the_model_and_keeps_its_network_and_unit
     assert json.loads(run.promotion(1).read_text())["old_canaries"]["sha256"] == card.sha256
 
 
+@pytest.mark.slow
 def test_in_painting_of_round_0_is_the_same_in_another_process(started, tmp_path):
     run_dir = Path(shutil.copytree(started / "run", tmp_path / "run"))
     parts = RunDirectory(run_dir).explored_parts(0)
@@ -68,6 +71,7 @@ def test_in_painting_of_round_0_is_the_same_in_another_process(started, tmp_path
     assert all(same(one, other) for one, other in zip(expected, found, strict=True))
 
 
+@pytest.mark.slow
 def test_a_driver_killed_while_the_model_is_sampled_ends_with_the_same_candidates(
     started, tmp_path
 ):
@@ -94,6 +98,7 @@ def test_a_driver_killed_while_the_model_is_sampled_ends_with_the_same_candidate
     assert [name for name in found if not same(found[name], undisturbed[name])] == []
 
 
+@pytest.mark.slow
 def test_stages_overlap_from_the_search_on_and_survive_a_kill(started, tmp_path):
     """How many moves fit between the relaxations depends on the machine."""
     run_dir, site = tmp_path / "run", tmp_path / "site.yaml"
@@ -117,6 +122,7 @@ def test_stages_overlap_from_the_search_on_and_survive_a_kill(started, tmp_path)
     assert verified.returncode == 0, verified.stdout
 
 
+@pytest.mark.slow
 def test_another_model_is_refused_on_resume_in_one_sentence(started, tmp_path, smoke):
     folder = Path(shutil.copytree(started, tmp_path / "folder"))
     (folder / "run/events.jsonl").write_text(
@@ -131,10 +137,10 @@ def test_another_model_is_refused_on_resume_in_one_sentence(started, tmp_path, s
     )
 
 
-def test_a_damaged_model_is_refused_before_anything_is_written(started, tmp_path):
-    content = bytearray((started / "model.safetensors").read_bytes())
+def test_a_damaged_model_is_refused_before_anything_is_written(smoke, tmp_path):
+    content = bytearray(RunDirectory(smoke.run_dir).model_file(2).read_bytes())
     content[-5] ^= 0xFF
-    shutil.copy(started / "smoke.yaml", tmp_path / "smoke.yaml")
+    shutil.copy(smoke.campaign, tmp_path / "smoke.yaml")
     (tmp_path / "model.safetensors").write_bytes(content)
     done = subprocess.run(line(tmp_path, tmp_path / "run"), capture_output=True, text=True)
     assert done.returncode == 2
@@ -143,6 +149,7 @@ def test_a_damaged_model_is_refused_before_anything_is_written(started, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_of_the_model_is_found_by_verify(started, tmp_path):
     run_dir = Path(shutil.copytree(started / "run", tmp_path / "run"))
     copy = RunDirectory(run_dir).model_file(0)
@@ -152,6 +159,7 @@ def test_a_damaged_copy_of_the_model_is_found_by_verify(started, tmp_path):
     assert "the model that the campaign started from" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_model_alone_without_tries_and_training_finds_structures_to_explore_from(
     started, tmp_path
 ):
