@@ -44,8 +44,8 @@ VICTIMS = {
     "trainer": "gcd_hpc.stages.train",
     "rank": "gcd_hpc.stages.sample",
     "interchange": "interchange",
-    "manager": "process_worker_pool --",
-    "worker": "multiprocessing.spawn",
+    "manager": "gcd_hpc.workers.pool_process --",
+    "worker": "multiprocessing.forkserver",
 }
 SUSPENDED = "all"
 KINDS = ("driver", *VICTIMS, SUSPENDED)

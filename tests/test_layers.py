@@ -27,6 +27,7 @@ ROOMS = [
         "seeds",
         "files",
         "processor",
+        "processes",
         "config",
         "structures",
         "voxels",

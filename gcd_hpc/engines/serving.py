@@ -1,7 +1,6 @@
 """The loop of a child process: jobs come in through a connection, and answers go out."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gcd_hpc.engines.messages import pack, unpack
+from gcd_hpc.processes import die_with_parent
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,12 +60,3 @@ def _end_group_at_sigterm() -> None:
         os.killpg(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
-    """Let Linux send a signal to this process when its parent ends, in whatever way."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, by, 0, 0, 0)
-    if os.getppid() != parent:  # the parent ended before prctl
-        os._exit(1)

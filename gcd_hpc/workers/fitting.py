@@ -15,6 +15,7 @@ from gcd_hpc.stages.table import STAGES, is_launched, pool_of
 from gcd_hpc.workers.allocation import is_in_job, resolve
 from gcd_hpc.workers.launch import find_mpiexec
 from gcd_hpc.workers.lines import (
+    POOL_PROGRAM,
     launch_environment,
     launch_prefix,
     num_threads,
@@ -278,7 +279,7 @@ def _text(site: SiteConfig, pool: PoolConfig, line: list[str]) -> str:
 def _worker_text(site: SiteConfig, pool: PoolConfig, num_workers: int) -> str:
     where, blocks = _planned_nodes(site, pool), site.blocks
     words = [] if where.is_here else launch_prefix(site, pool, where, 1, all_or_none=False)
-    line = [*words, *python(pool), "-m", "parsl.executors.high_throughput.process_worker_pool"]
+    line = [*words, *python(pool), "-m", POOL_PROGRAM]
     command = "; ".join([*pool.environment, shlex.join(line)])
     if site.driver == "login":
         return (

@@ -10,6 +10,8 @@ from gcd_hpc.config.site import POOLS, PoolConfig, SiteConfig
 from gcd_hpc.workers.launch import local_mpiexec
 from gcd_hpc.workers.nodes import NodeSet
 
+POOL_PROGRAM = "gcd_hpc.workers.pool_process"
+"""Program of a pool of Parsl's workers on a node."""
 FIRST_PORT, NUM_PORTS = 20000, 20000
 NO_GPUS = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1"}
 """Variables that hide all GPUs. AMD's runtime takes an empty list for none given."""

@@ -28,6 +28,7 @@ from gcd_hpc.workers.backend import WorkerLostError
 from gcd_hpc.workers.fitting import special_characters
 from gcd_hpc.workers.lines import (
     HYDRA_IN_SLURM,
+    POOL_PROGRAM,
     hiding_gpus,
     launch_environment,
     launch_prefix,
@@ -41,12 +42,10 @@ from gcd_hpc.workers.slurm_jobs import CappedSlurmProvider
 WORKERS = "workers"
 SAMPLING = "sampling"
 HEAD = "head"
-HTEX = "parsl.executors.high_throughput"
 ANSWER_S = 15.0
 """Time limit for the interchange, which answers within milliseconds; Parsl has no limit."""
 SEND_MS = 2000
 """Time limit for sending a task to the interchange, which takes it within a millisecond, in ms."""
-PR_SET_PDEATHSIG = 1
 # A session of its own, so that Ctrl-C does not end the interchange before the driver; it ends with
 # the driver, also when a library aborts that. The empty entry of sys.path is the working directory.
 INTERCHANGE_LAUNCH_CMD = [
@@ -54,10 +53,10 @@ INTERCHANGE_LAUNCH_CMD = [
     "-c",
     (
         "import sys; sys.path = [path for path in sys.path if path];"
-        " import ctypes, os, runpy, signal; os.setsid();"
-        " sys.platform == 'linux' and"
-        f" ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGTERM, 0, 0, 0);"
-        f" runpy.run_module('{HTEX}.interchange',"
+        " import os, runpy, signal; os.setsid();"
+        " from gcd_hpc.processes import die_with_parent;"
+        " die_with_parent(os.getppid(), signal.SIGTERM);"
+        " runpy.run_module('parsl.executors.high_throughput.interchange',"
         " run_name='__main__', alter_sys=True)"
     ),
 ]
@@ -258,7 +257,7 @@ def _common(site: SiteConfig, pool: PoolConfig) -> dict[str, Any]:
     is_local = site.driver == "inside" and all(
         node_set_of(site, getattr(site, name)).is_here for name in POOLS
     )
-    command = shlex.join([*python(pool), "-m", f"{HTEX}.process_worker_pool"])
+    command = shlex.join([*python(pool), "-m", POOL_PROGRAM])
     is_login = site.driver == "login"
     return {
         "address": LOOPBACK_ADDRESS if is_local else own_address(site.interface),

@@ -19,14 +19,13 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from gcd_hpc.processes import CAN_FORK
 from gcd_hpc.stages.launched import STORE_NAME
 
 GRACE_S = 10.0
 """Time that the other processes have to exit after one has failed, before they are killed."""
 POLL_S = 0.05
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-CAN_FORK = sys.platform == "linux"
-"""True where a process may fork after its imports. Libraries of other systems start threads."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -334,7 +334,7 @@ def test_workers_that_start_slowly_do_not_end_the_campaign(tmp_path, carry_out, 
     monkeypatch.setattr(watch, "PATIENCE", watch.Patience(first_begin_s=4.0, begin_s=4.0))
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\n"
-        "if any('process_worker_pool' in word for word in sys.orig_argv):\n    time.sleep(8)\n"
+        "if any('workers.pool_process' in word for word in sys.orig_argv):\n    time.sleep(8)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
     assert carry_out(until="search").status == "complete"
@@ -352,7 +352,7 @@ def test_idle_workers_that_are_killed_do_not_hang_the_campaign(tmp_path, carry_o
     def strike() -> None:
         while not list((run_dir / "executed").glob("search-00002*")):
             time.sleep(0.05)
-        kill_all(run_dir, "multiprocessing.spawn")
+        kill_all(run_dir, "multiprocessing.forkserver")
 
     thread = threading.Thread(target=strike, daemon=True)
     thread.start()
@@ -406,7 +406,7 @@ def test_a_lost_pool_is_started_again(tmp_path, carry_out, monkeypatch):
         while not list((tmp_path / "run").glob("executed/search-*")):
             time.sleep(0.05)
         (tmp_path / "slow").unlink()
-        kill_all(tmp_path / "run", "process_worker_pool")
+        kill_all(tmp_path / "run", "workers.pool_process")
 
     killer = threading.Thread(target=kill_managers)
     killer.start()

@@ -56,7 +56,7 @@ def interrupt(run_dir: Path, stage: str, number: int, *words: str) -> subprocess
     wait_for(lambda: marks(run_dir, stage) > before or driver.poll() is not None, f"{stage} begins")
     # Else the tests below would look for orphans in vain.
     commands = " ".join(map(command_of, processes_of(run_dir)))
-    assert "interchange" in commands and "process_worker_pool" in commands
+    assert "interchange" in commands and "workers.pool_process" in commands
     driver.send_signal(number)
     driver.wait(timeout=60)
     slow.unlink()

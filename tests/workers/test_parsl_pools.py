@@ -12,7 +12,6 @@ from gcd_hpc.config.site import SiteConfig
 from gcd_hpc.workers.allocation import resolve
 from gcd_hpc.workers.parsl_pools import (
     HEAD,
-    HTEX,
     INTERCHANGE_LAUNCH_CMD,
     SAMPLING,
     WORKERS,
@@ -25,7 +24,7 @@ from tests.processes import is_alive
 
 def test_the_pools_need_no_activated_environment(tmp_path, site):
     for pool in parsl_config(site, tmp_path, has_launches=False).executors:
-        assert pool.launch_cmd.startswith(f"{sys.executable} -m parsl.")
+        assert pool.launch_cmd.startswith(f"{sys.executable} -m gcd_hpc.workers.")
         assert pool.interchange_launch_cmd[0] == sys.executable
 
 
@@ -136,7 +135,9 @@ def test_the_canary_of_a_promotion_has_a_gpu_where_stages_take_turns(tmp_path):
 def test_workers_are_pinned_and_contained_where_the_site_says_so(tmp_path):
     relaxation = {"pin": True, "container": "apptainer exec image.sif"}
     found = labels(SiteConfig.model_validate({"cores": 2, "relaxation": relaxation}), tmp_path)
-    assert found[WORKERS].launch_cmd.startswith("apptainer exec image.sif python3 -m parsl.")
+    assert found[WORKERS].launch_cmd.startswith(
+        "apptainer exec image.sif python3 -m gcd_hpc.workers."
+    )
     assert found[WORKERS].cpu_affinity == "block"
 
 
@@ -216,7 +217,10 @@ def test_the_interchange_ends_with_its_driver_however_that_ends(tmp_path):
     (tmp_path / "waits.py").write_text(
         "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
     )
-    line = [part.replace(f"{HTEX}.interchange", "waits") for part in INTERCHANGE_LAUNCH_CMD]
+    line = [
+        part.replace("parsl.executors.high_throughput.interchange", "waits")
+        for part in INTERCHANGE_LAUNCH_CMD
+    ]
     code = f"import subprocess, time; subprocess.Popen({line!r}); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(
