@@ -146,10 +146,11 @@ def check(
     from gcd_hpc.config.material import MaterialConfig
     from gcd_hpc.config.set import SetConfig
     from gcd_hpc.structures.boundary_sets import read_campaign_or_set
-    from gcd_hpc.workers.allocation import site_here
-    from gcd_hpc.workers.fitting import idle_note_from_afar
 
     config = read_campaign_or_set(file, overrides or [])
+    # Late, so that a file is refused without the wait for them.
+    from gcd_hpc.workers.allocation import site_here
+
     chosen = site_here(site)
     warnings: Sequence[str] = ()
     idle = ""
@@ -164,6 +165,8 @@ def check(
     say(f"site {chosen.name}: sound: mode {chosen.mode}, scheduler {chosen.scheduler}")
     one = config.first if isinstance(config, SetConfig) else config
     if not isinstance(one, MaterialConfig) and one.budget.rounds:
+        from gcd_hpc.workers.fitting import idle_note_from_afar
+
         idle = idle_note_from_afar(chosen, one.training.batch_size)
     for line in [*warnings, *filter(None, [idle])]:
         say(f"warning: {line}", to_stderr=True)

@@ -8,8 +8,6 @@ from gcd_hpc.config.loader import AnyCampaign, load_campaign_or_set
 from gcd_hpc.config.material import MaterialConfig
 from gcd_hpc.config.set import AllBoundaries, SetConfig
 from gcd_hpc.errors import OrientationError
-from gcd_hpc.structures.catalogue import named_boundaries
-from gcd_hpc.structures.slab_files import with_files
 
 
 def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> AnyCampaign | SetConfig:
@@ -23,6 +21,9 @@ def read_campaign_or_set(path: Path, overrides: Sequence[str] = ()) -> AnyCampai
     config = load_campaign_or_set(path, overrides, expanded)
     if isinstance(config, MaterialConfig):
         return config
+    # Late, because most files that are refused are refused before numpy is needed.
+    from gcd_hpc.structures.slab_files import with_files
+
     if not isinstance(config, SetConfig):
         return with_files(config, path.parent, str(path))
     members = {
@@ -41,6 +42,8 @@ def expanded(common: Mapping[str, Any], wanted: AllBoundaries) -> list[dict[str,
     Raises:
         OrientationError: if there is none, or lattice is missing.
     """
+    from gcd_hpc.structures.catalogue import named_boundaries
+
     lattice = common.get("lattice")
     if not isinstance(lattice, str) or lattice == "file":
         raise OrientationError("needs boundary.lattice, such as fcc; give it")
