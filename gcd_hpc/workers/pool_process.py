@@ -8,17 +8,20 @@ would start others beside them.
 
 import multiprocessing
 import runpy
+import sys
 
 import parsl.multiprocessing
 
 from gcd_hpc.processes import CAN_FORK
 
 POOL = "parsl.executors.high_throughput.process_worker_pool"
+# Others let every user of the machine reach the process that forks (CVE-2022-42919).
+IS_CLOSED = sys.version_info >= (3, 10, 9) and sys.version_info[:3] != (3, 11, 0)
 
 
 def main() -> None:
     """Run Parsl's own program of a pool."""
-    if CAN_FORK:
+    if CAN_FORK and IS_CLOSED:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([POOL, "gcd_hpc.workers.forking"])
         # The only place from which Parsl's program takes its context.

@@ -1,14 +1,19 @@
 """The process from which the workers of a pool are forked."""
 
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from gcd_hpc.processes import CAN_FORK
+from gcd_hpc.workers.pool_process import IS_CLOSED
 from tests.processes import is_alive
+
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux only")
 
 POOL = """
 import multiprocessing, multiprocessing.forkserver, sys, time
@@ -16,7 +21,7 @@ import multiprocessing, multiprocessing.forkserver, sys, time
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gcd_hpc.workers.forking"])
-    workers = [context.Process(target=time.sleep, args=(60,)) for _ in range(2)]
+    workers = [context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
     print(*(worker.pid for worker in workers), flush=True)
@@ -25,20 +30,34 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux only")
-def test_workers_end_with_the_process_from_which_they_are_forked(tmp_path):
+@pytest.fixture
+def forked(tmp_path):
+    """Process ids of two workers, and the process from which they were forked."""
     (tmp_path / "pool.py").write_text(POOL)
     with subprocess.Popen(
         [sys.executable, tmp_path / "pool.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as pool:
         assert pool.stdout is not None
         pids = [int(word) for word in pool.stdout.readline().split()]
-        assert len(pids) == 2 and all(map(is_alive, pids))
-        (forking,) = {psutil.Process(pid).ppid() for pid in pids}
-        assert forking != pool.pid
-        psutil.Process(forking).kill()
-        deadline = time.monotonic() + 10.0
-        while any(map(is_alive, pids)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        pool.kill()
+        (parent,) = {psutil.Process(pid).ppid() for pid in pids}
+        assert parent != pool.pid
+        yield pids, psutil.Process(parent)
+        # Ended so, it removes its temporary folder.
+        pool.send_signal(signal.SIGINT)
+
+
+def test_workers_end_with_the_process_from_which_they_are_forked(forked):
+    pids, parent = forked
+    assert len(pids) == 2 and all(map(is_alive, pids))
+    parent.kill()
+    deadline = time.monotonic() + 10.0
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not IS_CLOSED, reason="workers are not forked by this version of Python")
+def test_the_process_that_forks_is_reached_through_a_folder_of_its_user_alone(forked):
+    _, parent = forked
+    (address,) = {one.laddr for one in parent.net_connections("unix") if one.laddr}
+    assert Path(address).parent.stat().st_mode & 0o777 == 0o700
