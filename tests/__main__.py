@@ -1,22 +1,22 @@
-"""All checks in order, quickest first: ``python -m tests [pytest options]``. Ends with pytest's
-closing line and exit code.
+"""All checks: ``python -m tests [pytest options]``. What failed beside the tests is named after
+pytest's closing line.
 
 Three processes share the test files, the long ones first (``conftest.py``). That is one more than
 the cores that the suite is made for, because some of the time goes into waiting for launchers,
-schedulers, workers and heartbeats. Each more imports all tests and libraries once more.
+schedulers, workers and heartbeats. Each more imports all tests and libraries once more. The types
+are checked beside the first tests.
 """
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 # Without its cache, which does not notice that a module was removed.
-CHECKS = (["ruff", "check", "--no-cache", "."], ["ruff", "format", "--check", "."], ["mypy"])
+STYLE = (["ruff", "check", "--no-cache", "."], ["ruff", "format", "--check", "."])
 
 
 def main() -> int:
@@ -30,20 +30,18 @@ def main() -> int:
     }
     # Hundreds of processes are started. Without bytecode files each would compile the package anew.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    failed = False
-    for check in CHECKS:
-        started = time.monotonic()
-        code = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, env=environment).returncode
-        print(
-            f"{' '.join(check)}: {'passed' if code == 0 else 'FAILED'} in"
-            f" {time.monotonic() - started:.1f} s",
-            flush=True,
-        )
-        failed |= code != 0
-    code = subprocess.run(
-        [sys.executable, "-m", "pytest", *PARALLEL, *sys.argv[1:]], cwd=ROOT, env=environment
-    ).returncode
-    return code or int(failed)
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=environment)
+
+    checks = {" ".join(check): start(*check).wait() for check in STYLE}
+    types = start("mypy")
+    tests = start("pytest", *PARALLEL, *sys.argv[1:]).wait()
+    checks["mypy"] = types.wait()
+    failed = [check for check, code in checks.items() if code]
+    if failed:
+        print("FAILED: " + ", ".join(failed), flush=True)
+    return tests or int(bool(failed))
 
 
 if __name__ == "__main__":
