@@ -15,7 +15,7 @@ import parsl.multiprocessing
 from gcd_hpc.processes import CAN_FORK
 
 POOL = "parsl.executors.high_throughput.process_worker_pool"
-# Others let every user of the machine reach the process that forks (CVE-2022-42919).
+# Other versions let every user of the machine reach the process that forks (CVE-2022-42919).
 IS_CLOSED = sys.version_info >= (3, 10, 9) and sys.version_info[:3] != (3, 11, 0)
 
 
