@@ -1,5 +1,6 @@
 """The process from which the workers of a pool are forked."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,29 +14,36 @@ from gcd_hpc.processes import CAN_FORK
 from gcd_hpc.workers.pool_process import IS_CLOSED
 from tests.processes import is_alive
 
-pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux only")
+pytestmark = pytest.mark.skipif(
+    not (CAN_FORK and IS_CLOSED), reason="workers are not forked by this system or Python"
+)
 
-POOL = """
-import multiprocessing, multiprocessing.forkserver, sys, time
+# What Parsl's program does with its workers, in its place.
+BODY = """
+import time
+from parsl.multiprocessing import SpawnContext
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gcd_hpc.workers.forking"])
-    workers = [context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
+    workers = [SpawnContext.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
     print(*(worker.pid for worker in workers), flush=True)
     for worker in workers:
         worker.join()
 """
+START = "from gcd_hpc.workers import pool_process; pool_process.POOL = 'body'; pool_process.main()"
 
 
 @pytest.fixture
 def forked(tmp_path):
     """Process ids of two workers, and the process from which they were forked."""
-    (tmp_path / "pool.py").write_text(POOL)
+    (tmp_path / "body.py").write_text(BODY)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     with subprocess.Popen(
-        [sys.executable, tmp_path / "pool.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", START],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as pool:
         assert pool.stdout is not None
         pids = [int(word) for word in pool.stdout.readline().split()]
@@ -56,7 +64,6 @@ def test_workers_end_with_the_process_from_which_they_are_forked(forked):
         time.sleep(0.05)
 
 
-@pytest.mark.skipif(not IS_CLOSED, reason="workers are not forked by this version of Python")
 def test_the_process_that_forks_is_reached_through_a_folder_of_its_user_alone(forked):
     _, parent = forked
     (address,) = {one.laddr for one in parent.net_connections("unix") if one.laddr}
